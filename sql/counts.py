@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Literal
 
 from sql.engines.base import Transaction
 
-Source = Literal["attempt", "event", "revocation"]
-CountKey = tuple[Source, str]
-"""The source of a count, and its name.
+CountKey = tuple[str, str]
+"""The source of a count, `attempt`, `event` or `revocation`, and its name.
 
-The name is `started` or an outcome for attempts, a kind for events, and for revocations of ORCID's tokens what they came
-to.
+The name is `started` or an outcome for attempts, a kind for events, and what revocations of ORCID's tokens came to.
 """
 STARTED: CountKey = ("attempt", "started")
 ALL_DAYS = ""

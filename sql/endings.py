@@ -1,5 +1,6 @@
-"""Ends links and attempts, and makes the ORCID tokens that belong to them due to be revoked.
+"""Ends links and attempts, and lets their ORCID tokens be revoked.
 
+The tokens become due in the same transaction.
 No other module ends, closes or deletes a link or an attempt, so that none of ORCID's tokens outlives what it is for.
 Every function writes in the transaction of its caller.
 """
@@ -54,7 +55,7 @@ def close_attempt(session: Transaction, attempt_id: str, outcome: str, now: date
     return True
 
 
-def close_attempt_for_link(
+def close_attempt_for_link(  # noqa: PLR0913 - an attempt and its link
     session: Transaction, attempt_id: str, outcome: str, link_id: str, now: datetime, *, is_new: bool = False
 ) -> bool:
     """Close an attempt whose tokens belong to a link from now on.

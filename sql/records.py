@@ -208,7 +208,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class OrcidToken:
-    """A pair of access and refresh token that ORCID gave, and whether it is still needed."""
+    """A pair of access and refresh token that ORCID gave."""
 
     id: str
     """Random; the sealed text contains it."""

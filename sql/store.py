@@ -29,9 +29,9 @@ from sql.repositories.erasures import ErasureRepository
 from sql.repositories.incidents import IncidentRepository
 from sql.repositories.links import LinkRepository
 from sql.repositories.mail import MailRepository
+from sql.repositories.orcid.record_statuses import RecordStatusRepository
 from sql.repositories.orcid.tokens import OrcidTokenRepository
 from sql.repositories.organisations import OrganisationRepository
-from sql.repositories.orcid.record_statuses import RecordStatusRepository
 from sql.repositories.releases import ReleaseRepository
 from sql.repositories.retention import RetentionRepository
 from sql.repositories.statistics import StatisticsRepository

@@ -58,9 +58,7 @@ class Maintenance:
         self._store.statistics.update_counts()
         self._store.attempts.delete_expired(now - KEEP_EXPIRED)
         self._make_tokens_due(now)
-        if deleted := sum(
-            self._delete_delivered(organisation_id, now) for organisation_id in self._keep_nothing
-        ):
+        if deleted := sum(self._delete_delivered(organisation_id, now) for organisation_id in self._keep_nothing):
             self._report("delivered-changes-deleted", changes=deleted)
         if erased := self._store.erasures.finish_due(now) + self._erase_inactive(now):
             self._report("erased", persons=erased)

@@ -1,4 +1,4 @@
-"""OAuth clients that are registered at ORCID: the service's own, and those of organisations."""
+"""OAuth clients registered at ORCID: the service's, and organisations' own."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Revokes ORCID's tokens (RFC 7009): at once, or by the worker from the queue in the database.
+"""Revokes ORCID's tokens (RFC 7009), at once or from the worker's queue.
 
-Only status 200 without an error, and not a web page, says that a token is revoked. ORCID answers it for a token that was
-revoked before, too, so that every attempt can be repeated.
+Only status 200 without an error, and not a web page, says that a token is revoked. ORCID gives this answer for a token
+that was revoked before, too, so that every attempt can be repeated.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def _result(response: OrcidResponse, now: datetime) -> RevocationResult:
 
 @dataclass(slots=True)
 class RevocationQueue:
-    """Revokes the pairs that are due, one after the other, in a thread of its own.
+    """Revokes the pairs that are due, one after the other.
 
     Several workers may use one store.
     """
@@ -147,7 +147,10 @@ class RevocationQueue:
     _stopped: bool = field(default=False, init=False)
 
     def start(self, _now: datetime) -> None:
-        """Run in a thread of its own, unless it runs: deliveries must not wait for ORCID."""
+        """Run in a thread of its own, unless it runs.
+
+        Deliveries must not wait for ORCID.
+        """
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run_logged, name=THREAD)
             self._thread.start()

@@ -1,4 +1,7 @@
-"""Encryption of ORCID's tokens in the database (Fernet: AES-128-CBC and HMAC-SHA256, with the time of sealing)."""
+"""Encryption of ORCID's tokens in the database.
+
+Fernet is AES-128-CBC and HMAC-SHA256, with the time of sealing.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,10 @@ def check_key(key: str) -> None:
 
 
 class TokenSealer:
-    """Seals pairs of tokens with the first of several keys, and opens what any of them has sealed."""
+    """Seals pairs of tokens with the first of several keys.
+
+    It opens what any of them has sealed.
+    """
 
     def __init__(self, keys: Sequence[str]) -> None:
         """Initialise the sealer.

@@ -1,4 +1,4 @@
-"""Keeps the tokens that ORCID gives, and gives out access tokens while the person's permission lasts.
+"""Keeps the tokens that ORCID gives, while they are needed.
 
 Where a sealing key is configured, a pair is stored before anything else is done with ORCID's answer, and revoked from
 the queue in the database (`revocation.py`). Without one it is revoked as soon as the answer is saved.
@@ -118,9 +118,7 @@ class TokenStore:
         finally:
             received.revoke_left()
 
-    def store_sealed(
-        self, granted: GrantedTokens, attempt: Attempt, client: OrcidCredentials, now: datetime
-    ) -> bool:
+    def store_sealed(self, granted: GrantedTokens, attempt: Attempt, client: OrcidCredentials, now: datetime) -> bool:
         """Store a pair with its attempt.
 
         Returns:
@@ -145,7 +143,10 @@ class TokenStore:
         return True
 
     def revoke_now(self, pair: TokenPair, organisation_id: str, client: OrcidCredentials, now: datetime) -> None:
-        """Revoke a pair that is not stored; a failure is logged and counted, and is final."""
+        """Revoke a pair that is not stored.
+
+        A failure is logged and counted, and is final.
+        """
         result = self.revoker.revoke(client, pair, REVOKE_TIMEOUT, now)
         if result.outcome is RevocationOutcome.REVOKED:
             return
@@ -171,7 +172,9 @@ class TokenStore:
         orcid_id: OrcidId | None = None,
         ended: bool = False,
     ) -> AccessToken | None:
-        """Return the newest access token of an organisation's own client that has a scope.
+        """Return an access token of an organisation's own client.
+
+        It is the newest that has the scope.
 
         The service's own client is never used. A pair that no key opens is logged and left out.
 

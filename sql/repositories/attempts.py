@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 from shibboleth.orcid_id import OrcidId
 from sql import rows
+from sql.endings import close_attempt, close_attempt_for_link, delete_attempts
 from sql.records import Attempt
 from sql.repositories.base import NO_LIMIT, Repository
-from sql.endings import close_attempt, close_attempt_for_link, delete_attempts
 
 DELETE_BATCH = 1000
 """Number of attempts that one transaction deletes."""
@@ -134,7 +134,9 @@ class AttemptRepository(Repository):
             return close_attempt(session, attempt_id, outcome, now)
 
     def close_for_link(self, attempt_id: str, outcome: str, link_id: str, now: datetime) -> bool:
-        """Close an attempt of a person who has the iD already; ORCID's tokens belong to the link from now on.
+        """Close an attempt of a person who has the iD already.
+
+        What ORCID gave in it belongs to the link from now on.
 
         Returns:
             False, changing nothing, when it was closed before.

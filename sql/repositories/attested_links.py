@@ -19,11 +19,11 @@ from types import MappingProxyType
 
 from shibboleth.orcid_id import OrcidId
 from sql import audit, rows
+from sql.endings import end_links
 from sql.engines.base import Row
 from sql.errors import LinkedByPerson
 from sql.records import SELF_MADE, ChangeKind, ChangeReason, Consent, Link
 from sql.repositories.base import ID_BYTES, DeprovisionResult, OrganisationTransaction, Repository, Rollback
-from sql.endings import end_links
 
 MAX_ROWS = 50_000
 """Number of rows of one list."""

@@ -10,9 +10,9 @@ from datetime import datetime
 
 from shibboleth.orcid_id import OrcidId
 from sql import audit, rows
+from sql.endings import end_link
 from sql.engines.base import Engine, Row, Transaction
 from sql.records import Change, ChangeKind, ChangeReason, Link, LinkSummary
-from sql.endings import end_link
 
 ID_BYTES = 16
 PAGE_SIZE = 500

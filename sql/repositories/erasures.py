@@ -18,11 +18,11 @@ from datetime import datetime, timedelta
 
 from sql import rows
 from sql.audit import facts_of
+from sql.endings import delete_attempts
 from sql.engines.base import Row, Transaction
 from sql.records import Change, Erasure
 from sql.repositories.audit_log import earlier_accounts
 from sql.repositories.base import ID_BYTES, NO_LIMIT, PAGE_SIZE, OrganisationTransaction, Repository
-from sql.endings import delete_attempts
 
 MAX_WAIT = timedelta(days=30)
 """How long an erasure waits for the transfers and for a reader of the feed."""

@@ -23,11 +23,11 @@ from shibboleth.account_time import is_readable
 from shibboleth.attributes import fold
 from shibboleth.orcid_id import OrcidId
 from sql import rows
+from sql.endings import close_attempt_for_link, delete_attempts, revoke_tokens
 from sql.engines.base import Row, Transaction
 from sql.errors import AccountLinked, AttemptClosed, AttemptNotAuthenticated, LinkChanged, OrcidIdInUse
 from sql.records import Attempt, Change, ChangeKind, Consent, Link, PersonStatus
 from sql.repositories.base import NO_LIMIT, OrganisationTransaction, Repository
-from sql.endings import close_attempt_for_link, delete_attempts, revoke_tokens
 
 
 class LinkRepository(Repository):

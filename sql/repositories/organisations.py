@@ -16,6 +16,7 @@ from enum import StrEnum
 
 from shibboleth.attributes import fold
 from sql import rows
+from sql.endings import cancel_attempts, end_links, move_tokens
 from sql.records import Change, ChangeKind, ChangeReason, IdentityProvider, Link, LinkSummary, StoredOrganisation
 from sql.repositories.base import (
     ID_BYTES,
@@ -25,7 +26,6 @@ from sql.repositories.base import (
     Rollback,
     lock_organisation,
 )
-from sql.endings import cancel_attempts, end_links, move_tokens
 
 
 class MoveConflict(StrEnum):

@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic, sleep
 
 from sql import rows
+from sql.endings import delete_attempts, delete_links_of_person
 from sql.engines.base import Row, Session, Transaction, Values
 from sql.records import Link
 from sql.repositories.attested_links import MAX_BUSY, PAUSE
 from sql.repositories.base import NO_LIMIT, PAGE_SIZE, DeprovisionResult, Repository, Rollback
-from sql.endings import delete_attempts, delete_links_of_person
 from sql.repositories.statistics import count_deleted_links
 
 REMOVAL_DELAY = timedelta(hours=1)

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 
 from sql import rows
-from sql.counts import ALL_DAYS, STARTED, CountKey, Counts, Source, add_counts
+from sql.counts import ALL_DAYS, CountKey, Counts, add_counts
 from sql.engines.base import Row, Transaction, Values
 from sql.records import CredentialRight, FeedProgress, ReleaseCounts, TransferBacklog
 from sql.repositories.base import NO_LIMIT, Repository
@@ -66,14 +66,14 @@ class StatisticsRepository(Repository):
         found: dict[date, Counter[CountKey]] = {}
         for (_, day, source, name), count in self._counts(organisation_id, since.isoformat(), _LAST_DAY).items():
             if day >= since.isoformat():
-                found.setdefault(date.fromisoformat(day), Counter())[_key(source, name)] += count
+                found.setdefault(date.fromisoformat(day), Counter())[source, name] += count
         return found
 
     def totals(self, organisation_id: str) -> Counter[CountKey]:
         """Return an organisation's counts of all days together."""
         found: Counter[CountKey] = Counter()
         for (_, _day, source, name), count in self._counts(organisation_id, ALL_DAYS, ALL_DAYS).items():
-            found[_key(source, name)] += count
+            found[source, name] += count
         return found
 
     def _counts(self, organisation_id: str, since: str, until: str) -> Counts:
@@ -175,7 +175,3 @@ def _event_counts(organisation_id: str, events: Iterable[Row]) -> Counts:
     for row in events:
         counts[organisation_id, row["day"], "event", row["kind"]] += row["count"]
     return counts
-
-
-def _key(source: Source, name: str) -> CountKey:
-    return source, name

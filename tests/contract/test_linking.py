@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from resolver_connector.orcid.http import OrcidUnavailable
 from demo.orcid.people import PEOPLE
+from resolver_connector.orcid.http import OrcidUnavailable
 from tests.support.factories import (
     NOON,
     POLYTECHNIC,
@@ -28,8 +28,8 @@ from tests.support.service import (
     WebClient,
     ask,
     authorize_at_orcid,
-    make_token_store,
     make_orcid_client,
+    make_token_store,
     make_web_app,
     orcid_id,
 )
@@ -517,9 +517,10 @@ def test_a_confirmation_before_orcid_has_answered_has_its_page(maija, store):
 def test_what_orcid_has_not_answered_cannot_be_confirmed(store, orcid):
     attempt = make_attempt(browser_hash=Browser("x").hash)
     store.attempts.add(attempt, "hash")
+    linking = LinkingService(store, orcid[1], make_token_store(store, orcid[1]))
 
     with pytest.raises(EmptyCallback):
-        LinkingService(store, orcid[1], make_token_store(store, orcid[1])).confirm(make_person(), Browser("x"), attempt.id, make_consent(), None, NOON)
+        linking.confirm(make_person(), Browser("x"), attempt.id, make_consent(), None, NOON)
 
 
 def test_a_confirmation_ends_with_its_hour(maija, simulator, clock, store):

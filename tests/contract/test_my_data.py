@@ -12,7 +12,17 @@ from shibboleth.orcid_id import Registry
 from sql.records import Mail, MailKind, ReleaseState
 from sql.rows import format_timestamp
 from tests.support.database import driver_of
-from tests.support.factories import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
+from tests.support.factories import (
+    CLIENT_ID,
+    NOON,
+    UNIVERSITY,
+    answered,
+    make_attempt,
+    make_consent,
+    make_link,
+    make_orcid_id,
+    store_token,
+)
 from tests.support.service import Clock, WebClient, make_orcid_client, make_web_app, with_settings
 from webapp.app import make_app
 from webapp.config.organisation import Keep
@@ -84,6 +94,7 @@ def told():
 def live(store):
     """Let Maija link, replace, be delivered, be given up, decline, be looked for, and wish to be erased."""
     attempt = answered(store, MAIJA, FIRST)
+    store_token(store, attempt)
     store.links.add(attempt, "20240101", make_consent(text="I agree to all of it."), None, NOON, "first", ("idm",))
     (delivery,) = store.deliveries.claim("worker", NOON, timedelta(minutes=1), 9)
     store.deliveries.dead_letter(delivery, "worker", "refused", SAID, NOON + timedelta(minutes=2))
@@ -91,7 +102,9 @@ def live(store):
     store.links.add(attempt, "20240101", make_consent(), FIRST, NOON, "second", ("idm",))
     store.deliveries.claim("worker", NOON, timedelta(minutes=1), 9)
     store.releases.record(store.links.get(UNIVERSITY, MAIJA), ReleaseState.SEEN, NOON + timedelta(days=1))
-    answered(store, MAIJA, SECOND)
+    token = store.orcid_tokens.claim(CLIENT_ID, "worker", NOON, timedelta(minutes=1))
+    store.orcid_tokens.reschedule(token, "temporary", NOON + timedelta(days=1), NOON)
+    store_token(store, answered(store, MAIJA, SECOND))
     store.attempts.close(answered(store, MAIJA, FIRST).id, "declined", NOON)
     store.audit.add(UNIVERSITY, "searched", "operator", MAIJA, {"reason": "she rang us: incident 3f2a9c10"}, NOON)
     store.changes.acknowledge(UNIVERSITY, 1, NOON)
@@ -125,7 +138,10 @@ def test_every_column_of_the_database_is_told_of_or_left_out_for_a_reason(store)
 def test_every_value_that_is_stored_of_a_person_is_in_the_file(store, maija):
     live(store)
     rows = {table: asking(store, f"select * from {table} where person_key = '{MAIJA}'") for table in TABLES}
-    rows |= {table: asking(store, f"select * from {table}") for table in ("acknowledgements", "consent_texts")}
+    rows |= {
+        table: asking(store, f"select * from {table}")
+        for table in ("acknowledgements", "consent_texts", "orcid_tokens")
+    }
 
     held = set(leaves(json.loads(maija.get("/me/data.json").body)))
 
@@ -299,7 +315,7 @@ def test_where_nothing_is_kept_the_page_says_how_short_it_is(web_app):
     forgetful = WebClient(make_app(with_settings(web_app, keep=Keep.NOTHING))).get("/me/data").text
 
     assert "a quarter of an hour" not in page
-    assert forgetful.count("Until a quarter of an hour after") == 3
+    assert forgetful.count("Until a quarter of an hour after") == 4
 
 
 # Words

@@ -16,8 +16,8 @@ import pytest
 from joserfc.jwk import RSAKey
 from joserfc.jwt import encode
 
-from resolver_connector.orcid.http import OrcidUnavailable
 from demo.orcid import jwt
+from resolver_connector.orcid.http import OrcidUnavailable
 from shibboleth.orcid_id import Registry
 from tests.support.factories import UNIVERSITY
 from tests.support.service import (

@@ -5,10 +5,10 @@ from datetime import date, timedelta
 import pytest
 
 from resolver_connector.delivery.maintenance import Maintenance
+from sql.counts import STARTED
 from sql.engines.base import queries
 from sql.records import Incident
 from sql.repositories import incidents, statistics
-from sql.counts import STARTED
 from tests.support.database import driver_of
 from tests.support.delivery import LogRecorder
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, attest, make_link, make_orcid_id
@@ -38,7 +38,7 @@ def declined(store, person=MAIJA, at=NOON):
 def small_steps(monkeypatch):
     """Few at once, so that a handful is many."""
     monkeypatch.setattr(statistics, "EVENT_BATCH", 3)
-    monkeypatch.setattr(statistics, "DELETE_BATCH", 2)
+    monkeypatch.setattr("sql.repositories.attempts.DELETE_BATCH", 2)
 
 
 def test_an_organisation_without_attempts_has_no_counts(store):

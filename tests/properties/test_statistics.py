@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from sql.counts import STARTED
 from sql.records import ReleaseState
 from sql.repositories import statistics
-from sql.counts import STARTED
 from tests.support.factories import NOON, attest, make_attempt, make_link, make_orcid_id
 
 ORGANISATIONS = count(1)
@@ -143,7 +143,7 @@ class Days(RuleBasedStateMachine):
 
 def test_the_counts_are_what_happened_whenever_anybody_sweeps(store, monkeypatch):
     monkeypatch.setattr(statistics, "EVENT_BATCH", 2)
-    monkeypatch.setattr(statistics, "DELETE_BATCH", 2)
+    monkeypatch.setattr("sql.repositories.attempts.DELETE_BATCH", 2)
 
     run_state_machine_as_test(
         lambda: Days(store),

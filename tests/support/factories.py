@@ -10,7 +10,7 @@ from shibboleth.attributes import fold
 from shibboleth.orcid_id import OrcidId, Registry, check_digit
 from shibboleth.organisation import Organisation, Stage
 from shibboleth.person import Person
-from sql.records import Attempt, Consent
+from sql.records import Attempt, Consent, OrcidToken
 from sql.repositories.attested_links import AttestedLink
 
 NOON = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
@@ -76,6 +76,24 @@ def answered(store, person_key="maija@yliopisto.example", orcid_id=None, organis
     store.attempts.consume_state(f"state of {attempt.id}", organisation, person_key, attempt.browser_hash, now)
     store.attempts.save_orcid_answer(attempt.id, orcid_id or make_orcid_id(), "Maija Mäkelä")
     return store.attempts.get(attempt.id)
+
+
+CLIENT_ID = "APP-0A1B2C3D4E5F6G7H"
+
+
+def store_token(store, attempt, client_id=CLIENT_ID, scope="/authenticate", *, sealed="sealed", now=NOON):
+    """Store a pair that ORCID gave in this attempt, and give its id."""
+    token = OrcidToken(
+        f"token-{next(_numbers)}",
+        attempt.organisation,
+        client_id,
+        scope,
+        now,
+        now + timedelta(days=7300),
+        sealed=sealed,
+    )
+    store.orcid_tokens.add(token, attempt.id, now)
+    return token.id
 
 
 def make_attested_link(store, person_key="maija@yliopisto.example", orcid_id=None, source="CRIS", at=NOON, **other):

@@ -133,7 +133,7 @@ def make_token_store(store, client, token_keys=(), *, organisations=None, report
 
 
 def make_revocation_queue(store, client, token_keys, clock, **other):
-    """Build the worker's queue of revocations, with back-offs that are not random."""
+    """Build the worker's queue of revocations, without random waits."""
     sealer = TokenSealer(token_keys) if token_keys else None
     words = {"clients": OrcidClients(client.credentials), "report": log, "random": lambda: 0.5}
     return RevocationQueue(store=store, sealer=sealer, revoker=Revoker(), clock=clock, **words | other)

@@ -63,6 +63,8 @@ def check_token_keys(config: Config) -> Iterator[CheckResult]:
 def check_tokens(config: Config, store: Store, now: datetime) -> Iterator[CheckResult]:
     """Report what waits to be revoked at ORCID, and what cannot be."""
     counts = store.orcid_tokens.counts()
+    if not counts and not config.orcid.token_keys:
+        return
     kept = sum(each.count for each in counts if not each.due)
     waiting = [each for each in counts if each.due]
     oldest = min((each.oldest for each in waiting), default=None)
@@ -75,7 +77,9 @@ def check_tokens(config: Config, store: Store, now: datetime) -> Iterator[CheckR
     late = oldest is not None and now - oldest > _LATE
     if late and oldest is not None:
         text += f", the oldest since {oldest:%Y-%m-%d %H:%M UTC}"
-    fix = "check that the worker runs (orcid-connect deliver); its log says orcid-token-revocation-failed" if late else ""
+    fix = (
+        "check that the worker runs (orcid-connect deliver); its log says orcid-token-revocation-failed" if late else ""
+    )
     yield CheckResult(Level.WARNING if late else Level.OK, "tokens", text, fix, details)
     yield from _misconfigured(config, store)
     yield from _unreadable(config, store)

@@ -9,9 +9,9 @@ from sql.store import Store
 from webapp.checks.configuration import check_configuration
 from webapp.checks.metadata import check_metadata
 from webapp.checks.notices import check_notices
+from webapp.checks.orcid import check_token_keys
 from webapp.checks.result import CheckResult
 from webapp.checks.store import check_store
-from webapp.checks.orcid import check_token_keys
 from webapp.config.loader import Config
 
 

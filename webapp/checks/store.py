@@ -12,12 +12,12 @@ from webapp.checks.administrators import check_admin_accounts
 from webapp.checks.audit import check_audit_log
 from webapp.checks.credentials import check_credentials
 from webapp.checks.deliveries import check_deliveries
+from webapp.checks.orcid import check_tokens
 from webapp.checks.organisations import check_organisations
 from webapp.checks.records import check_records, check_status_round
 from webapp.checks.release import check_release
 from webapp.checks.renamed import check_renamed
 from webapp.checks.result import CheckResult, Level
-from webapp.checks.orcid import check_tokens
 from webapp.config.loader import Config
 
 STORE_FIXES: dict[type[Exception], str] = {

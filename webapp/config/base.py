@@ -121,15 +121,15 @@ class SealingKey:
 def resolve_sealing_key(reference: Any, info: ValidationInfo) -> SealingKey:
     """Return the key that a reference names.
 
-    A key that is lost or wrong is no error of the configuration, because nothing but the revocation of tokens depends on
-    it: `check` reports it.
+    A key that is lost or wrong is no error of the configuration, because only the revocation of tokens depends on it:
+    `check` reports it.
 
     Raises:
         InvalidSetting: If it is not a reference.
     """
     context = context_of(info)
     if not isinstance(reference, str) or not is_reference(reference):
-        raise InvalidSetting(f"must be a list of references, {REFERENCE[len('a reference, '):]}", FIX_REFERENCE)
+        raise InvalidSetting(f"must be a list of references, {REFERENCE[len('a reference, ') :]}", FIX_REFERENCE)
     try:
         secret = context.resolve_secret(reference)
         check_key(secret.reveal())

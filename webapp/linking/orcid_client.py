@@ -22,13 +22,13 @@ from joserfc.jwk import KeySet
 from resolver_connector.orcid.clients import OrcidCredentials
 from resolver_connector.orcid.http import OrcidUnavailable, send
 from resolver_connector.orcid.sealing import TokenPair
+from resolver_connector.orcid.strict_json import parse_object
+from resolver_connector.orcid.tokens import GrantedTokens
 from shibboleth.characters import displayed
 from shibboleth.deadline import BoundedThreads, Deadline, Saturated
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 from webapp.concurrency import try_acquire
 from webapp.linking.id_token import InvalidIdToken, UnknownKey, WrongSignature, check_id_token, import_keys
-from resolver_connector.orcid.strict_json import parse_object
-from resolver_connector.orcid.tokens import GrantedTokens
 
 Result = TypeVar("Result")
 
@@ -105,7 +105,7 @@ class OrcidClient:
 
     @property
     def credentials(self) -> OrcidCredentials:
-        """This client, as its tokens are revoked."""
+        """The registered client, by which its tokens are revoked."""
         return OrcidCredentials(
             client_id=self.client_id,
             client_secret=self.client_secret,

@@ -16,11 +16,11 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from resolver_connector.orcid.http import OrcidResponse, OrcidUnavailable, send
+from resolver_connector.orcid.strict_json import parse_object
 from shibboleth.deadline import BoundedThreads, Deadline, Saturated
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 from shibboleth.retry_after import parse_retry_after
 from sql.records import RecordState
-from resolver_connector.orcid.strict_json import parse_object
 
 SECTION: Final = "address"
 """The section of a record that is read: a small one, of which nothing but its path is looked at."""

@@ -19,9 +19,9 @@ from prometheus_client.registry import Collector
 
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisation, Organisations
+from sql.counts import STARTED
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.records import RecordState
-from sql.counts import STARTED
 from sql.repositories.orcid.tokens import RevocationCount
 from sql.store import Store
 from webapp.pages.problems import NotFound

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from shibboleth.organisation import Organisation
-from sql.records import FeedProgress, ReleaseCounts, TransferBacklog
 from sql.counts import STARTED, CountKey
+from sql.records import FeedProgress, ReleaseCounts, TransferBacklog
 from sql.store import Store
 from webapp.i18n.language import gettext_noop
 from webapp.pages.problems import PROBLEMS_BY_CODE

@@ -662,8 +662,8 @@ ORCID_TOKENS = Section(
     "orcid_tokens",
     gettext_noop("Permissions that you gave at ORCID"),
     gettext_noop(
-        "To give them back to ORCID when they are not needed any more, and for what you allowed, if you allowed more than "
-        "to read your ORCID iD."
+        "To give them back to ORCID when they are not needed any more, and for what you allowed, if you allowed more "
+        "than to read your ORCID iD."
     ),
     gettext_noop(
         "As long as the connection, and after it until ORCID has taken them back. That there was one is kept 30 days "
@@ -682,7 +682,13 @@ ORCID_TOKENS = Section(
             "client_id",
         ),
         ("expires_at", gettext_noop("When it ends by itself"), FROM_ORCID, "expires_at", "expires_at"),
-        ("withdrawn_at", gettext_noop("When ORCID did not accept it any more"), FROM_ORCID, "withdrawn_at", "withdrawn_at"),
+        (
+            "withdrawn_at",
+            gettext_noop("When ORCID did not accept it any more"),
+            FROM_ORCID,
+            "withdrawn_at",
+            "withdrawn_at",
+        ),
         (
             "revocation_due_at",
             gettext_noop("To be given back since"),
@@ -704,5 +710,17 @@ ORCID_TOKENS = Section(
     ),
 )
 
-SECTIONS = (PERSON, LINKS, ORCID_TOKENS, ATTEMPTS, CHANGES, DELIVERIES, FEED, EVENTS_SECTION, READ_EVENTS, MAILS, ERASURE)
+SECTIONS = (
+    PERSON,
+    LINKS,
+    ORCID_TOKENS,
+    ATTEMPTS,
+    CHANGES,
+    DELIVERIES,
+    FEED,
+    EVENTS_SECTION,
+    READ_EVENTS,
+    MAILS,
+    ERASURE,
+)
 """All sections, in the order in which they are shown."""

@@ -47,7 +47,10 @@ class OrcidTokenRepository(Repository):
             session.execute("insert_orcid_token", **rows.orcid_token_values(stored))
 
     def list_for_person(self, organisation_id: str, person_key: str, limit: int = NO_LIMIT) -> list[OrcidToken]:
-        """Return the pairs of a person's links and attempts, newest first, revoked ones too."""
+        """Return the pairs of a person's links and attempts, newest first.
+
+        Revoked ones are among them.
+        """
         found = self.engine.fetch_all(
             "list_tokens_of_person", organisation=organisation_id, person_key=person_key, limit=limit
         )
@@ -57,7 +60,7 @@ class OrcidTokenRepository(Repository):
         ]
 
     def record_withdrawn(self, token_id: str, now: datetime) -> OrcidToken | None:
-        """Store that ORCID refused a pair, because the person took the permission back there.
+        """Store that the person took the permission of a pair back at ORCID.
 
         The link goes on. The event `permission-withdrawn` is written for its person, once.
 
@@ -181,7 +184,9 @@ class OrcidTokenRepository(Repository):
             yield from page
 
     def replace_sealed(self, change: Callable[[str, str], str | None]) -> int:
-        """Replace sealed texts, in transactions of at most WRITE_BATCH; return how many.
+        """Replace sealed texts, and return how many.
+
+        A transaction replaces at most WRITE_BATCH.
 
         Args:
             change: Returns the new text of an id and a text; None leaves the pair as it is.

@@ -1,4 +1,4 @@
-"""`orcid-connect orcid-tokens`: seal ORCID's tokens anew, revoke them now, or give them up."""
+"""`orcid-connect orcid-tokens`: seal, retry or give up ORCID's tokens."""
 
 from __future__ import annotations
 
