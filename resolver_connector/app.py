@@ -35,6 +35,7 @@ from resolver_connector.http import (
     AttestationRefused,
     BadRequest,
     Conflict,
+    CredentialsUnknown,
     CursorExpired,
     Environ,
     Header,
@@ -59,6 +60,7 @@ from resolver_connector.replica_cache import ReplicaCache
 from resolver_connector.resolver import PEOPLE_PATH, Lookup, RequestedPerson, Resolver
 from shibboleth.attributes import fold
 from shibboleth.orcid_id import Registry
+from shibboleth.organisation import OrganisationMisconfigured
 from sql.errors import LinkedByPerson, SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.health import MAX_WAL_BACKLOG
 from sql.records import Link
@@ -125,7 +127,7 @@ class Connector:
                     extra_headers = [("ETag", tag)]
                 case MissingRight():
                     content["right"] = error.right
-                case AttestationRefused():
+                case AttestationRefused() | OrganisationMisconfigured() | CredentialsUnknown():
                     content["code"] = error.code
                 case InvalidMember():
                     content["member"] = error.member
@@ -173,6 +175,8 @@ class Connector:
         a credential is neither: an Identity Provider sends one first, and its password after the challenge.
 
         Raises:
+            OrganisationMisconfigured: If the credential is that of an organisation with invalid settings.
+            CredentialsUnknown: If it is unknown, and may be that of such an organisation.
             Unauthorized: If there is no credential, or it is not valid.
             TooManyFailures: If it is not valid, and the address has sent too many of these.
         """
@@ -180,6 +184,10 @@ class Connector:
         client = self.credentials.authenticate(authorization)
         if client is not None and client.organisation.id not in self._merged_organisations():
             return client
+        if authorization and not self.credentials.complete:
+            # Neither counted nor a refusal that others act on: it may be the credential of that organisation
+            _log.warning("credential-unverifiable")
+            raise CredentialsUnknown
         if authorization:
             address = self.trusted_proxies.client_address(environ)
             retry_after = self.failure_limit.add(address)
@@ -457,6 +465,17 @@ _ERROR_RESPONSES: Mapping[type[Exception], tuple[int, str, list[Header]]] = {
     InvalidMember: (422, "", []),
     TooManyFailures: (429, "", []),
     TooManySnapshots: (503, "", [("Retry-After", "10")]),
+    # Not 401, on which clients give a credential up, nor an empty list, which means that the iD was removed
+    OrganisationMisconfigured: (
+        503,
+        "the settings of your organisation in this service are invalid; its operator has to fix them",
+        [("Retry-After", "300")],
+    ),
+    CredentialsUnknown: (
+        503,
+        "the credential cannot be verified, because the settings of an organisation are invalid; try again",
+        [("Retry-After", "300")],
+    ),
     StoreUnavailable: (503, "the database does not answer; try again", [("Retry-After", "5")]),
     SchemaBehind: (503, "the service is being updated; try again", [("Retry-After", "30")]),
     SchemaAhead: (503, "the service is being updated; try again", [("Retry-After", "30")]),

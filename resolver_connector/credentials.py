@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from shibboleth.organisation import Organisation
+from shibboleth.organisation import Organisation, OrganisationMisconfigured
 
 _CREDENTIALS = re.compile(r"[ \t]*(?P<scheme>bearer|basic) +(?P<value>[^ \t]+)[ \t]*", re.ASCII | re.IGNORECASE)
 """RFC 9110 section 11.6.2, for the two supported schemes."""
@@ -89,9 +89,27 @@ class Credentials:
     They are long and random, so a fast digest is enough.
     """
 
-    def __init__(self, pairs: Iterable[tuple[Bearer | Basic, Client]]) -> None:
+    def __init__(
+        self,
+        pairs: Iterable[tuple[Bearer | Basic, Client]],
+        misconfigured: Iterable[tuple[Bearer | Basic, str]] = (),
+        *,
+        complete: bool = True,
+    ) -> None:
+        """Compute the digests.
+
+        Args:
+            pairs: Each credential, and the client that has it.
+            misconfigured: Credentials of organisations with invalid settings, and the organisation's id.
+            complete: False if such an organisation has credentials that could not be read.
+        """
         self._key = secrets.token_bytes(32)
         self._known = {self._digest(type(credential), credential.secret): client for credential, client in pairs}
+        self._misconfigured = {
+            self._digest(type(credential), credential.secret): organisation_id
+            for credential, organisation_id in misconfigured
+        }
+        self.complete = complete
 
     @property
     def clients(self) -> Collection[Client]:
@@ -103,17 +121,24 @@ class Credentials:
 
         Returns:
             None if it is not valid.
+
+        Raises:
+            OrganisationMisconfigured: If it belongs to an organisation with invalid settings.
         """
         found = _CREDENTIALS.fullmatch(authorization)
         if found is None:
             return None
         value = found["value"].encode("utf-8", "surrogateescape")
-        if found["scheme"].lower() == "bearer":
-            return self._known.get(self._digest(Bearer, value))
         try:
-            return self._known.get(self._digest(Basic, base64.b64decode(value, validate=True)))
+            if found["scheme"].lower() == "bearer":
+                digest = self._digest(Bearer, value)
+            else:
+                digest = self._digest(Basic, base64.b64decode(value, validate=True))
         except (binascii.Error, ValueError):
             return None
+        if digest not in self._known and digest in self._misconfigured:
+            raise OrganisationMisconfigured(self._misconfigured[digest])
+        return self._known.get(digest)
 
     def _digest(self, scheme: type[Bearer | Basic], secret: bytes) -> bytes:
         return hashlib.blake2b(scheme.__name__.encode() + b" " + secret, key=self._key).digest()

@@ -12,6 +12,8 @@ from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import parse_qs, unquote_to_bytes
 
+from shibboleth.organisation import OrganisationMisconfigured
+
 Environ = Mapping[str, Any]
 Header = tuple[str, str]
 Response = tuple[int, list[Header], Iterable[bytes]]
@@ -72,6 +74,15 @@ class RequestTooLarge(ValueError):
 
 class Unauthorized(PermissionError):
     """The request has no credential, or one that is not valid."""
+
+
+class CredentialsUnknown(LookupError):
+    """The credential is unknown, and not all credentials could be read.
+
+    Those of an organisation with invalid settings are missing.
+    """
+
+    code = OrganisationMisconfigured.code
 
 
 class MissingRight(PermissionError):

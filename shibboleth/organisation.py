@@ -6,9 +6,10 @@ change; a sign-in through any of them is a sign-in of the organisation's people.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
 
 class Stage(StrEnum):
@@ -26,6 +27,17 @@ class UnknownOrganisation(LookupError):
         self.name = name
         self.likely_id = likely_id
         """The id of the organisation whose former entityID or whose scope it is; empty if that is none."""
+
+
+class OrganisationMisconfigured(LookupError):
+    """The settings of an organisation are invalid, so that it is left out."""
+
+    code = "organisation-misconfigured"
+    """As on the pages, in the log, and in responses of the connector."""
+
+    def __init__(self, organisation_id: str) -> None:
+        super().__init__(f"the settings of the organisation {organisation_id} are invalid")
+        self.organisation_id = organisation_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,42 +84,52 @@ class Organisation:
 class Organisations:
     """The register of connected organisations.
 
-    Two registers are equal only if they are the same object.
+    Iteration and length leave out the misconfigured ones. Two registers are equal only if they are the same object.
     """
 
     _by_id: Mapping[str, Organisation] = field(default_factory=dict)
     _by_entity_id: Mapping[str, Organisation] = field(default_factory=dict)
+    misconfigured: Mapping[str, Collection[str]] = field(default_factory=lambda: MappingProxyType({}))
+    """The entityIDs, as far as they are known, of organisations with invalid settings, by the organisation's id."""
 
     @classmethod
-    def of(cls, organisations: Iterable[Organisation]) -> Organisations:
+    def of(
+        cls, organisations: Iterable[Organisation], misconfigured: Mapping[str, Collection[str]] = MappingProxyType({})
+    ) -> Organisations:
         """Make a register.
 
-        The configuration guarantees that no two share an entityID or id.
+        The configuration guarantees that no two of `organisations` share an entityID or id.
         """
         by_id = {one.id: one for one in organisations}
-        return cls(by_id, {entity_id: one for one in by_id.values() for entity_id in one.entity_ids})
+        by_entity_id = {entity_id: one for one in by_id.values() for entity_id in one.entity_ids}
+        return cls(by_id, by_entity_id, misconfigured)
 
     def by_entity_id(self, entity_id: str) -> Organisation:
         """Return the organisation that has exactly this entityID now.
 
         Raises:
+            OrganisationMisconfigured: If only one with invalid settings has it.
             UnknownOrganisation: If none has.
         """
-        try:
+        if entity_id in self._by_entity_id:
             return self._by_entity_id[entity_id]
-        except KeyError:
-            raise UnknownOrganisation(entity_id) from None
+        for organisation_id, entity_ids in self.misconfigured.items():
+            if entity_id in entity_ids:
+                raise OrganisationMisconfigured(organisation_id)
+        raise UnknownOrganisation(entity_id)
 
     def by_id(self, name: str) -> Organisation:
         """Return the organisation of this id.
 
         Raises:
+            OrganisationMisconfigured: If its settings are invalid.
             UnknownOrganisation: If none is connected under it.
         """
-        try:
+        if name in self._by_id:
             return self._by_id[name]
-        except KeyError:
-            raise UnknownOrganisation(name) from None
+        if name in self.misconfigured:
+            raise OrganisationMisconfigured(name)
+        raise UnknownOrganisation(name)
 
     def __iter__(self) -> Iterator[Organisation]:
         return iter(self._by_id.values())

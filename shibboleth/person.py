@@ -257,6 +257,7 @@ def person_from(
         ProxyNotAuthenticated: If the request did not come through the proxy.
         NotSignedIn: If there is no session.
         UnknownOrganisation: If no organisation has this entityID.
+        OrganisationMisconfigured: If the organisation's settings are invalid.
         MissingAttribute: If the key attribute is absent.
         SeveralValues: If the key attribute has different values.
         BrokenAttribute: If one of the two is not in the configured encoding, or the value cannot be an account.

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import bottle
 
-from shibboleth.organisation import Organisation, UnknownOrganisation
+from shibboleth.organisation import Organisation, OrganisationMisconfigured, UnknownOrganisation
 from sql.errors import StoreUnavailable, UnstorableText
 from webapp.auth.authenticator import Access, Authenticator
 from webapp.auth.cookies import parse_cookies
@@ -103,6 +103,7 @@ class WebApp:
                 try:
                     person = self.authenticator.person(environ)
                 except UnknownOrganisation as error:
+                    self._require_no_misconfigured(error.name)
                     self._record_sign_in(error.likely_id, error.name, request.now, refused=True)
                     raise
                 # Before the request has a person: the error page must not set the cookie whose repetition it reports
@@ -123,6 +124,13 @@ class WebApp:
             return self._build_response(environ, route.handler(self.context, request), request)
         except Exception as error:  # noqa: BLE001 - each error gets its own page here, an unexpected one too
             return self.error_page(environ, error, request, route.path)
+
+    def _require_no_misconfigured(self, entity_id: str) -> None:
+        # If a file cannot be read, the database still knows through which entityIDs the organisation's people came
+        if misconfigured := self.context.organisations.misconfigured:
+            for each in self.context.store.organisations.identity_providers():
+                if each.entity_id == entity_id and each.organisation in misconfigured:
+                    raise OrganisationMisconfigured(each.organisation)
 
     def _record_sign_in(self, organisation_id: str, entity_id: str, now: datetime, *, refused: bool = False) -> None:
         # Once a day; the person's visit does not depend on it

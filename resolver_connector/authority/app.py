@@ -6,7 +6,7 @@ It is separate from the connector because the SAML library is slow and large.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from wsgiref.types import StartResponse
@@ -27,13 +27,13 @@ from resolver_connector.http import (
 )
 from resolver_connector.resolver import current_orcid_ids
 from shibboleth.orcid_id import OrcidId, Registry
-from shibboleth.organisation import Organisation
+from shibboleth.organisation import Organisation, OrganisationMisconfigured
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.store import Store
 
 MAX_QUERY_BYTES = 64 * 1024
 """A query with its certificate has about 4,000 bytes."""
-_TEMPORARY = (StoreUnavailable, SchemaBehind, SchemaAhead, InvalidSamlFile)
+_TEMPORARY = (StoreUnavailable, SchemaBehind, SchemaAhead, InvalidSamlFile, OrganisationMisconfigured)
 _XML = "text/xml; charset=utf-8"
 _FAULT = (
     '<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Body><soap:Fault>'
@@ -54,6 +54,8 @@ class AttributeAuthority:
     """Each organisation, and the entityIDs of the services that may query attributes of its people."""
     registry: Registry
     clock: Callable[[], datetime]
+    misconfigured: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """The scopes of organisations with invalid settings, by the organisation's id."""
     replay_cache: ReplayCache = field(default_factory=ReplayCache)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -95,6 +97,9 @@ class AttributeAuthority:
 
     def _accepted_query(self, body: bytes) -> AttributeQuery:
         query = self.saml.parse(body, self.clock())
+        for organisation_id, scopes in self.misconfigured.items():
+            if query.value.rpartition("@")[2].lower() in scopes:
+                raise OrganisationMisconfigured(organisation_id)
         if not any(query.service in services for _, services in self.clients):
             raise QueryDenied("no organisation has named this service", query.id)
         # Only for queries of known services, so that others cannot push entries out of the cache

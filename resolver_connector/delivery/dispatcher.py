@@ -106,7 +106,7 @@ class Dispatcher:
         return []
 
     def claim(self, worker_id: str, limit: int, capacity: Capacity) -> list[Delivery]:
-        """Lease deliveries that are due.
+        """Lease deliveries that are due, except those of misconfigured organisations.
 
         Args:
             worker_id: The id of the caller (`make_worker_id`), which holds the leases.
@@ -116,8 +116,13 @@ class Dispatcher:
         Raises:
             StoreUnavailable: If the store does not answer.
         """
+
+        def capacity_of_connected(organisation: str, transfer: str) -> int:
+            # Deliveries of a misconfigured organisation wait
+            return 0 if organisation in self._organisations.misconfigured else capacity(organisation, transfer)
+
         return self._store.deliveries.claim(
-            worker_id, self._clock(), self.settings.lease_duration, limit, capacity=capacity
+            worker_id, self._clock(), self.settings.lease_duration, limit, capacity=capacity_of_connected
         )
 
     def attempt(self, delivery: Delivery, worker_id: str, timeout: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -41,8 +41,19 @@ class Maintenance:
     Expired data: attempts that have expired, delivered links that are not kept, and people whose erasure is due.
     """
 
-    def __init__(self, store: Store, policies: Iterable[RetentionPolicy], report: EventLog) -> None:
+    def __init__(
+        self, store: Store, policies: Iterable[RetentionPolicy], report: EventLog, misconfigured: Collection[str] = ()
+    ) -> None:
+        """Initialise the jobs.
+
+        Args:
+            store: Has the data.
+            policies: One for each organisation.
+            report: Writes the log.
+            misconfigured: The ids of organisations without a policy, whose data is left as it is.
+        """
         self._store = store
+        self._misconfigured = misconfigured
         self._policies = tuple(policies)
         self._keep_nothing = tuple(each.organisation_id for each in self._policies if not each.keeps_links)
         self._report = report
@@ -60,7 +71,7 @@ class Maintenance:
         self._make_tokens_due(now)
         if deleted := sum(self._delete_delivered(organisation_id, now) for organisation_id in self._keep_nothing):
             self._report("delivered-changes-deleted", changes=deleted)
-        if erased := self._store.erasures.finish_due(now) + self._erase_inactive(now):
+        if erased := self._store.erasures.finish_due(now, self._misconfigured) + self._erase_inactive(now):
             self._report("erased", persons=erased)
         if (
             now.hour in NIGHT_HOURS
@@ -101,7 +112,9 @@ class Maintenance:
         return erased
 
 
-def execute_due_removals(store: Store, receivers: Receivers, report: EventLog, now: datetime) -> None:
+def execute_due_removals(
+    store: Store, receivers: Receivers, report: EventLog, now: datetime, *, misconfigured: Collection[str] = ()
+) -> None:
     """Remove the links whose removal by a list is due.
 
     Args:
@@ -109,21 +122,25 @@ def execute_due_removals(store: Store, receivers: Receivers, report: EventLog, n
         receivers: The transfers to which removals are delivered.
         report: The log.
         now: The time.
+        misconfigured: The ids of organisations whose transfers are not known, so that their removals wait.
 
     Raises:
         StoreUnavailable: If the store does not answer.
     """
-    if removed := store.retention.execute_due_removals(receivers.all, now, receivers.own):
+    if removed := store.retention.execute_due_removals(receivers.all, now, receivers.own, misconfigured):
         report("removals-executed", links=removed)
 
 
-def delete_old_changes(store: Store, keep: timedelta, report: EventLog, now: datetime) -> None:
+def delete_old_changes(
+    store: Store, keep: timedelta, report: EventLog, now: datetime, *, misconfigured: Collection[str] = ()
+) -> None:
     """Delete each organisation's changes older than `keep`.
 
-    It stops at the first change with a waiting or dead-letter delivery. The feed no longer has the deleted ones.
+    Those of misconfigured organisations are kept. In each other one it stops at the first change with a waiting or
+    dead-letter delivery. The feed no longer has the deleted ones.
 
     Raises:
         StoreUnavailable: If the store does not answer.
     """
-    if deleted := store.changes.delete_before(now - keep):
+    if deleted := store.changes.delete_before(now - keep, misconfigured):
         report("changes-deleted", changes=deleted)

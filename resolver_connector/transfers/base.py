@@ -16,7 +16,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationInfo,
+)
 
 from resolver_connector.transfers.accounts import is_unambiguous
 from shibboleth.characters import displayed
@@ -181,6 +190,13 @@ class References(Protocol):
             ValueError: If it is not a path.
         """
 
+    def require_current_certificate(self, path: Path) -> None:
+        """Check that a file has a certificate that has not expired.
+
+        Raises:
+            ValueError: If it has not.
+        """
+
 
 def _read_secret(value: Any, info: ValidationInfo) -> Any:
     return value if info.context is None else info.context.read_secret(value)
@@ -190,10 +206,19 @@ def _locate(value: Any, info: ValidationInfo) -> Any:
     return value if info.context is None else info.context.locate(value)
 
 
+def _require_current(path: Path, info: ValidationInfo) -> Path:
+    # In code the first delivery shows what is wrong with the file
+    if info.context is not None:
+        info.context.require_current_certificate(path)
+    return path
+
+
 Secret = Annotated[SecretStr, BeforeValidator(_read_secret)]
 """A secret: in a file a reference, in code the secret itself."""
 FilePath = Annotated[Path, BeforeValidator(_locate)]
 """A path: in a file relative to the service's configuration file."""
+ClientCertificate = Annotated[FilePath, AfterValidator(_require_current)]
+"""The path of a certificate, the first in its file, which must not have expired when the configuration is loaded."""
 NO_SECRET = SecretStr("")
 
 

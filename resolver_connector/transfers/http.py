@@ -30,6 +30,7 @@ from pydantic import SecretStr, model_validator
 from resolver_connector.transfers.base import (
     NO_SECRET,
     ChangeMessage,
+    ClientCertificate,
     DeliveryFailed,
     DeliveryResult,
     FilePath,
@@ -77,7 +78,7 @@ class HttpTransfer(TransferModel):
         "ca.pem",
         default=None,
     )
-    certificate: FilePath | None = transfer_setting(
+    certificate: ClientCertificate | None = transfer_setting(
         "The client certificate (PEM) with its chain, for mutual TLS.", "client.pem", default=None
     )
     certificate_key: FilePath | None = transfer_setting(

@@ -29,6 +29,7 @@ from pydantic import StrictBool, model_validator
 from resolver_connector.transfers.base import (
     NO_SECRET,
     ChangeMessage,
+    ClientCertificate,
     DeliveryFailed,
     DeliveryResult,
     FilePath,
@@ -116,7 +117,7 @@ class LdapTransfer(TransferModel):
         "The service's account there.", "cn=orcid-connect,ou=services,dc=example,dc=org", default=""
     )
     password: Secret = transfer_setting("Its password.", "file:/etc/orcid-connect/ldap.password", default=NO_SECRET)
-    certificate: FilePath | None = transfer_setting(
+    certificate: ClientCertificate | None = transfer_setting(
         "The client certificate (PEM), with its chain.", "client.pem", default=None
     )
     certificate_key: FilePath | None = transfer_setting(

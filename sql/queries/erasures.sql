@@ -49,12 +49,20 @@ where erasures.organisation = :organisation
         or coalesce(acknowledgements.number, 0) >= erasures.change_number
     );
 
+-- name: list_organisations_of_erasures
+-- Those with an unfinished erasure.
+select distinct organisation
+from erasures
+where person_key is not null
+order by organisation;
+
 -- name: list_due_erasures
--- All such erasures, oldest first.
+-- All such erasures of an organisation, oldest first.
 select erasures.*
 from erasures
 left join acknowledgements on acknowledgements.organisation = erasures.organisation
-where erasures.person_key is not null
+where erasures.organisation = :organisation
+    and erasures.person_key is not null
     and not exists (
         select 1
         from deliveries

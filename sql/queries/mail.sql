@@ -56,6 +56,17 @@ where organisation = :organisation
     and change_number = :change_number
     and finished_at is null;
 
+-- name: postpone_mail
+-- Its claim does not count as an attempt.
+update mails
+set attempts = attempts - 1,
+    next_attempt_at = :next_attempt_at
+where organisation = :organisation
+    and person_key = :person_key
+    and kind = :kind
+    and change_number = :change_number
+    and finished_at is null;
+
 -- name: list_mail_of_person
 -- Newest first.
 select *

@@ -56,12 +56,19 @@ select count(*) as count, min(requested_at) as requested_at, min(due_at) as due_
 from pending_removals
 where organisation = :organisation;
 
--- name: list_due_removals
--- The removals that are due, oldest first.
-select *
+-- name: list_organisations_of_due_removals
+select distinct organisation
 from pending_removals
 where due_at <= :now
-order by due_at, organisation, person_key
+order by organisation;
+
+-- name: list_due_removals
+-- The removals of an organisation that are due, oldest first.
+select *
+from pending_removals
+where organisation = :organisation
+    and due_at <= :now
+order by due_at, person_key
 limit :limit;
 
 -- name: delete_pending_removal

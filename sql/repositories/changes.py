@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 
 from sql import rows
@@ -78,15 +78,18 @@ class ChangeRepository(Repository):
         row = self.engine.fetch_one("get_acknowledgement", organisation=organisation_id)
         return None if row is None else (row["number"], rows.parse_timestamp(row["at"]))
 
-    def delete_before(self, before: datetime) -> int:
+    def delete_before(self, before: datetime, except_for: Collection[str] = ()) -> int:
         """Delete the changes made before a time, and return their number.
 
         In each organisation it stops at the first change with a waiting or dead-letter delivery. A reader of the feed
         that has not read them needs a new snapshot.
+
+        Args:
+            except_for: The ids of organisations whose changes are kept.
         """
         deleted, time = 0, rows.format_timestamp(before)
-        for organisation in self.engine.fetch_all("list_organisations"):
-            organisation_id = organisation["organisation"]
+        found = self.engine.fetch_all("list_organisations")
+        for organisation_id in [row["organisation"] for row in found if row["organisation"] not in except_for]:
             (bounds,) = self.engine.fetch_all("get_deletable_changes", organisation=organisation_id, before=time)
             until, keep_from = bounds["oldest"] or bounds["keep_from"], bounds["keep_from"]
             while until < keep_from:

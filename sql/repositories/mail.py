@@ -50,6 +50,10 @@ class MailRepository(Repository):
         """Set when the mail is due next."""
         self.engine.execute("reschedule_mail", **_key(mail), next_attempt_at=rows.format_timestamp(next_attempt_at))
 
+    def postpone(self, mail: Mail, next_attempt_at: datetime) -> None:
+        """Return a claimed mail that was not tried; set when it is due next."""
+        self.engine.execute("postpone_mail", **_key(mail), next_attempt_at=rows.format_timestamp(next_attempt_at))
+
     def list_for_person(self, organisation_id: str, person_key: str, limit: int) -> list[Mail]:
         """Return the mails that a person asked for, newest first."""
         found = self.engine.fetch_all(

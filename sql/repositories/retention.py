@@ -253,6 +253,7 @@ class RetentionRepository(Repository):
         transfers: Callable[[str], Sequence[str]],
         now: datetime,
         own_transfers: Callable[[str, str | None], Collection[str]] = lambda _organisation_id, _credential: (),
+        except_for: Collection[str] = (),
     ) -> int:
         """Remove the links whose removal is due, and return their number.
 
@@ -262,17 +263,23 @@ class RetentionRepository(Repository):
             transfers: Returns the names of an organisation's transfers, to which removals are delivered.
             now: The time.
             own_transfers: Returns those to the system of a credential, which is not told its own changes.
+            except_for: The ids of organisations whose removals wait.
         """
-        removed, batch, busy_since = 0, PAGE_SIZE, monotonic()
-        while batch == PAGE_SIZE:
-            due = self.engine.fetch_all("list_due_removals", now=rows.format_timestamp(now), limit=PAGE_SIZE)
-            batch = len(due)
-            for row in due:
-                names = transfers(row["organisation"]), own_transfers(row["organisation"], row["credential"])
-                removed += self._execute_removal(row["organisation"], row["person_key"], *names, now)
-                if monotonic() - busy_since > MAX_BUSY:
-                    sleep(PAUSE)
-                    busy_since = monotonic()
+        removed, busy_since, time = 0, monotonic(), rows.format_timestamp(now)
+        found = self.engine.fetch_all("list_organisations_of_due_removals", now=time)
+        for organisation_id in [row["organisation"] for row in found if row["organisation"] not in except_for]:
+            batch = PAGE_SIZE
+            while batch == PAGE_SIZE:
+                due = self.engine.fetch_all(
+                    "list_due_removals", organisation=organisation_id, now=time, limit=PAGE_SIZE
+                )
+                batch = len(due)
+                for row in due:
+                    names = transfers(organisation_id), own_transfers(organisation_id, row["credential"])
+                    removed += self._execute_removal(organisation_id, row["person_key"], *names, now)
+                    if monotonic() - busy_since > MAX_BUSY:
+                        sleep(PAUSE)
+                        busy_since = monotonic()
         return removed
 
     def _execute_removal(

@@ -109,6 +109,19 @@ def waiting(store):
 
 # Sending
 
+
+def test_mail_of_an_organisation_that_is_left_out_waits_without_an_attempt(store, composer, server, inbox, clock):
+    make_link(store, MAIJA, FIRST)
+    asks(store)
+
+    Mailer(store, composer, server.send, clock, {UNIVERSITY}).batch()
+    assert (inbox.got, waiting(store)) == ([], [(MailKind.RECEIPT, HOME, 0)])
+    clock.passes(hours=2)
+    Mailer(store, composer, server.send, clock).batch()
+
+    assert len(inbox.got) == 1
+
+
 NAMES = {
     "plain": "ORCID connect",
     "letters": "Tutkijatunnistepalvelu Åbo–Örö",

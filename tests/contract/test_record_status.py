@@ -383,6 +383,19 @@ def test_without_the_setting_a_suspended_id_is_released_again(store, orcid, tmp_
     assert [each[3] for each in changes(store)] == [None, "suspended", "resumed"]
 
 
+def test_while_its_organisation_is_left_out_a_suspended_id_stays_so_and_is_looked_up_daily(store, orcid, tmp_path):
+    make_link(store, MAIJA, FIRST)
+    orcid.answers[FIRST] = RecordAnswer(LOCKED)
+    later = twice(make_round(store, orcid, suspend_inactive=True))
+    orcid.answers[FIRST] = RecordAnswer(OK)
+
+    StatusRound(store, orcid, Registry.PRODUCTION, {}, MONTH, misconfigured={UNIVERSITY}).run(later + RECHECK)
+    assert store.links.get(UNIVERSITY, MAIJA).suspended_at is not None
+    make_round(store, orcid, suspend_inactive=True).run(later + 2 * RECHECK)
+
+    assert release(store, tmp_path) == released(FIRST)
+
+
 def test_a_deprecated_id_is_replaced_by_its_primary_id(store, orcid, tmp_path):
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     consent = store.links.get(UNIVERSITY, MAIJA).consent

@@ -22,6 +22,12 @@ def operator(context):
     return _operator_client(context).get("/operator")
 
 
+@page_state("GET /operator")
+def operator_with_an_organisation_left_out(context):
+    context.organisations = Organisations.of([make_organisation(stage=Stage.TEST)], {"amk": ()})
+    return _operator_client(context).get("/operator")
+
+
 @page_state("GET /operator/organisations/<name>")
 def operator_organisation(context):
     _add_history(context)

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from resolver_connector.orcid.http import OrcidUnavailable
-from shibboleth.organisation import UnknownOrganisation
+from shibboleth.organisation import OrganisationMisconfigured, UnknownOrganisation
 from shibboleth.person import (
     BrokenAttribute,
     ForeignScope,
@@ -51,6 +51,11 @@ def front_not_proven(context):
 @page_state("GET /me", UnknownOrganisation)
 def unknown_organisation(context):
     return context.maija(entity_id="https://idp.not-connected-yet.example/idp/shibboleth").get("/me")
+
+
+@page_state("GET /me", OrganisationMisconfigured)
+def organisation_misconfigured(context):
+    return context.maija(_raising(context.web_app(), OrganisationMisconfigured("yliopisto"))).get("/me")
 
 
 @page_state("GET /me", MissingAttribute)

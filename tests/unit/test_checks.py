@@ -416,18 +416,6 @@ BROKEN = {
         "entity_ids: is missing",
         'add at the top of the file, for example: entity_ids = ["https://idp.example.org/idp/shibboleth"]',
     ),
-    "an entityID twice": (
-        organisations(aaa=OLD, yliopisto=OLD),
-        UNIVERSITY,
-        "entity_ids (value 1): is the same entityID as in aaa.toml",
-        "give each its own entityID",
-    ),
-    "a token twice": (
-        organisations(aaa={**OLD, "credential": ORGANISATION["credential"][:1]}, yliopisto=None),
-        UNIVERSITY,
-        "credential.token (value 1): is the same token as in aaa.toml, credential idp",
-        "give each its own token",
-    ),
     "a token no header carries": (
         lambda directory: write_configuration(directory, secrets={"yliopisto.token": f'"{TOKEN}"'}),
         UNIVERSITY,

@@ -398,10 +398,11 @@ def test_two_organisations_live_side_by_side(tmp_path):
     ],
 )
 def test_no_two_organisations_share_what_tells_them_apart(tmp_path, key, other):
-    found = problem(two(tmp_path, **other))
+    of_amk, of_yliopisto = refused(two(tmp_path, **other))
 
-    assert found.key == key
-    assert "amk.toml" in found.text
+    assert of_yliopisto.key == key
+    assert "amk.toml" in of_yliopisto.text
+    assert "yliopisto.toml" in of_amk.text
 
 
 @pytest.mark.parametrize("name", ["Yliopisto", "yli_opisto", "yli.opisto", "-yliopisto", "ä"])
@@ -508,9 +509,12 @@ def test_everything_wrong_is_said_at_once_and_in_order(tmp_path):
         ("orcid-connect.toml", "orcid.client_secret"),
         ("orcid-connect.toml", "orcid.pkce"),
         ("orcid-connect.toml", "listen.host"),
+        ("amk.toml", "entity_ids (value 1)"),
         ("amk.toml", "scopes (value 1)"),
         ("amk.toml", "scopes (value 2)"),
         ("amk.toml", "name.en"),
+        ("amk.toml", "credential.token (value 1)"),
+        ("amk.toml", "credential.token (value 2)"),
         ("yliopisto.toml", "entity_ids (value 1)"),
         ("yliopisto.toml", "stage"),
         ("yliopisto.toml", "credential.token (value 1)"),

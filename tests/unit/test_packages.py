@@ -70,7 +70,7 @@ LIBRARIES = {
         "webapp/cli/serve/__init__.py",
         "webapp/cli/transfer.py",
     },
-    "cryptography": {"resolver_connector/orcid/sealing.py"},
+    "cryptography": {"resolver_connector/orcid/sealing.py", "webapp/config/base.py"},
     "defusedxml": {"resolver_connector/transfers/soap.py", "shibboleth/metadata.py", "webapp/config/branding.py"},
     "httpcore": {"resolver_connector/transfers/http.py"},
     "httpx": {"resolver_connector/transfers/http.py"},

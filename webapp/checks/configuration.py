@@ -16,6 +16,7 @@ _OTHERS = 0o007
 def check_configuration(config: Config) -> Iterator[CheckResult]:
     """Show the addresses of the service, and check credentials and files."""
     yield from _addresses(config)
+    yield from _misconfigured(config)
     yield from _credentials(config)
     yield from _secret_files(config)
     yield from _transfer_files(config)
@@ -31,6 +32,15 @@ def _addresses(config: Config) -> Iterator[CheckResult]:
     registry, url = config.service.registry, config.orcid.base_url
     details = {"registry": str(registry), "base_url": url}
     yield CheckResult(Level.INFO, "registry", f"{registry}, {url}", details=details)
+
+
+def _misconfigured(config: Config) -> Iterator[CheckResult]:
+    for organisation_id, one in config.misconfigured.items():
+        for problem in one.problems:
+            place = f"{problem.file}: {problem.key}" if problem.key else problem.file
+            text = f"{organisation_id} is left out: {place}: {problem.text}"
+            details = {"id": organisation_id, "file": problem.file, "key": problem.key, "problem": problem.text}
+            yield CheckResult(Level.ERROR, "organisation", text, problem.fix, details)
 
 
 def _credentials(config: Config) -> Iterator[CheckResult]:

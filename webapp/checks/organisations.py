@@ -31,11 +31,12 @@ def check_organisations(config: Config, store: Store, now: datetime) -> Iterator
             yield check_audit_chain(store, stored.id)
         if organisation is not None:
             yield from _check_stored(stored, organisation, store)
-        elif stored.links and stored.merged_into is None:
+        elif stored.links and stored.merged_into is None and stored.id not in config.misconfigured:
             text = f"{stored.id} has {_links(stored.links)} and no file {stored.id}.toml, so its people cannot sign in"
             fix = f"name its file {stored.id}.toml again, or: orcid-connect organisation merge {stored.id} INTO"
             yield CheckResult(Level.ERROR, _SUBJECT, text, fix, {"id": stored.id, "links": stored.links})
     current = {entity_id for one in config.organisations for entity_id in one.entity_ids}
+    current |= {entity_id for one in config.misconfigured.values() for entity_id in one.entity_ids}
     missing = [one for one in store.organisations.identity_providers() if one.entity_id not in current]
     for provider in missing:
         if provider.organisation in configured:

@@ -9,7 +9,7 @@ from sql.errors import MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavail
 from sql.health import MAX_WAL_BACKLOG
 from sql.store import Store
 from webapp.checks.administrators import check_admin_accounts
-from webapp.checks.audit import check_audit_log
+from webapp.checks.audit import check_audit_chain, check_audit_log
 from webapp.checks.credentials import check_credentials
 from webapp.checks.deliveries import check_deliveries
 from webapp.checks.orcid import check_tokens
@@ -69,6 +69,8 @@ def check_store(
                 yield from check_renamed(store, organisation)
             yield from check_credentials(settings, store, now)
             yield from check_deliveries(settings, store, now)
+        for organisation_id in config.misconfigured:
+            yield check_audit_chain(store, organisation_id)
         yield check_status_round(config, store, now)
         yield from check_tokens(config, store, now)
         yield from check_organisations(config, store, now)

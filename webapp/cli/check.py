@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -14,7 +14,7 @@ from webapp.cli.context import find_organisation, load_config, open_store, utc_n
 from webapp.cli.errors import EXIT_CONFIGURATION, EXIT_FAILURE, format_problems
 from webapp.cli.options import json_option
 from webapp.cli.output import pluralize, print_json
-from webapp.config.errors import Misconfigured
+from webapp.config.errors import Misconfigured, SettingProblem
 from webapp.config.loader import Config
 
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -36,7 +36,8 @@ def check(path: Path, *, orcid: bool, known_hashes: tuple[str, ...], as_json: bo
 
     Show how to fix what is wrong.
 
-    Exit code 2 if the configuration is invalid, 1 if another check failed. Nothing is changed.
+    Exit code 2 if the configuration or the file of an organisation is invalid, 1 if another check failed. Nothing is
+    changed.
     """
     # The connector's command does not load the pages
     from webapp.checks.orcid import check_orcid, check_public_api  # noqa: PLC0415
@@ -49,20 +50,20 @@ def check(path: Path, *, orcid: bool, known_hashes: tuple[str, ...], as_json: bo
             results = list(run_checks(config, store, utc_now(), hashes))
     except Misconfigured as error:
         if as_json:
-            problems = [{"file": p.file, "key": p.key, "text": p.text, "fix": p.fix} for p in error.problems]
-            print_json({"ok": False, "configuration_errors": problems, "results": []})
+            print_json({"ok": False, "configuration_errors": _as_json(error.problems), "results": []})
         else:
             click.echo(format_problems(error.problems))
         sys.exit(EXIT_CONFIGURATION)
     if orcid:
         results += [check_orcid(config), check_public_api(config, utc_now())]
+    misconfigured = [problem for one in config.misconfigured.values() for problem in one.problems]
     errors = sum(one.level is Level.ERROR for one in results)
     if as_json:
         listed = [
             {"level": one.level, "subject": one.subject, "text": one.text, "fix": one.fix, "details": dict(one.details)}
             for one in results
         ]
-        print_json({"ok": not errors, "configuration_errors": [], "results": listed})
+        print_json({"ok": not errors, "configuration_errors": _as_json(misconfigured), "results": listed})
     else:
         for one in results:
             click.echo(f"{one.level:<8} {one.subject:<14} {one.text}")
@@ -73,7 +74,11 @@ def check(path: Path, *, orcid: bool, known_hashes: tuple[str, ...], as_json: bo
         if warnings:
             summary += f", with {pluralize(warnings, 'warning', 'warnings')}"
         click.echo(f"\n{summary}.")
-    sys.exit(EXIT_FAILURE if errors else 0)
+    sys.exit(EXIT_CONFIGURATION if misconfigured else EXIT_FAILURE if errors else 0)
+
+
+def _as_json(problems: Iterable[SettingProblem]) -> list[dict[str, str]]:
+    return [{"file": each.file, "key": each.key, "text": each.text, "fix": each.fix} for each in problems]
 
 
 def _parse_hashes(config: Config, options: Sequence[str]) -> Mapping[str, Sequence[str]]:

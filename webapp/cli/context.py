@@ -22,7 +22,7 @@ def load_config(path: Path) -> Config:
     """Read the configuration.
 
     Raises:
-        Misconfigured: If it has errors.
+        Misconfigured: If the service's file is invalid, or no organisation is valid.
     """
     return load(path, os.environ)
 
@@ -64,10 +64,14 @@ def find_organisation(config: Config, name: str) -> Organisation:
 
     Raises:
         CommandError: If there is none; the message names a similar one, or all.
+        Misconfigured: If its file is invalid.
     """
     known = {name: one for one in config.organisations for name in (one.id, *one.entity_ids)}
     if name in known:
         return known[name]
+    for organisation_id, one in config.misconfigured.items():
+        if name == organisation_id or name in one.entity_ids:
+            raise Misconfigured(one.problems)
     similar = closest_match(name, known)
     hint = f"did you mean {similar}?" if similar else "known: " + ", ".join(one.id for one in config.organisations)
     raise CommandError(f"unknown organisation {printable(name)}; {hint}")

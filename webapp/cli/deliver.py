@@ -46,9 +46,11 @@ def deliver(path: Path, *, once: bool, dry_run: bool, retry: str | None, transfe
 
 
 def _run(config: Config, store: Store, *, once: bool) -> None:
+    from webapp.wiring.common import log_misconfigured  # noqa: PLC0415
     from webapp.wiring.worker import make_worker  # noqa: PLC0415 - the connector's command does not load the pages
 
     configure_logging(config.service.log)
+    log_misconfigured(config)
     worker = make_worker(config, store)
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda _signal, _frame: worker.stop())
@@ -56,22 +58,25 @@ def _run(config: Config, store: Store, *, once: bool) -> None:
         events = worker.run_once()
         click.echo(", ".join(f"{word} {count}" for word, count in sorted(events.items())) or "nothing is due")
         sys.exit(EXIT_FAILURE if events - Counter(delivered=events["delivered"]) else 0)
-    click.echo(f"delivering for {pluralize(len(config.organisations), 'organisation', 'organisations')}")
+    left_out = f", without {', '.join(config.misconfigured)}" if config.misconfigured else ""
+    click.echo(f"delivering for {pluralize(len(config.organisations), 'organisation', 'organisations')}{left_out}")
     worker.run()
 
 
 def _list_waiting(config: Config, store: Store) -> None:
     counts: Counter[str] = Counter()
-    for organisation in config.organisations:
-        for one in store.deliveries.list_waiting(organisation.id):
-            counts[f"{organisation.id} {one.transfer}"] += 1
+    for organisation_id in [*config.organisation_settings, *config.misconfigured]:
+        for one in store.deliveries.list_waiting(organisation_id):
+            counts[f"{organisation_id} {one.transfer}"] += 1
             account = printable(one.change.account) if one.change else "-"
             attempts = pluralize(one.attempts, "attempt", "attempts")
             tried = f", after {attempts}: {one.outcome}" if one.outcome else ""
             due = f"due {format_time(one.next_attempt_at)}{tried}"
-            click.echo(f"{organisation.id}  {one.transfer}  {one.kind}  {account}  {due}")
+            click.echo(f"{organisation_id}  {one.transfer}  {one.kind}  {account}  {due}")
     click.echo(f"{pluralize(counts.total(), 'delivery is', 'deliveries are')} waiting")
     click.echo("".join(f"  {transfer}: {count}\n" for transfer, count in sorted(counts.items())), nl=False)
+    for organisation_id in config.misconfigured:
+        click.echo(f"{organisation_id} is left out until its file is valid; run: orcid-connect check")
 
 
 def _retry(config: Config, store: Store, name: str, transfer: str | None) -> None:

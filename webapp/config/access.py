@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
 
 from resolver_connector.attested.rows import invalid_source
 from resolver_connector.credentials import Right
@@ -204,6 +205,18 @@ class CredentialSettings(Table):
     def scheme(self) -> str:
         """The authentication scheme: `bearer` or `basic`."""
         return "basic" if self.token is None else "bearer"
+
+
+def valid_credentials(tables: Iterable[Any], context: ConfigContext) -> list[CredentialSettings]:
+    """Return the `[[credential]]` tables that are valid by themselves.
+
+    The file that has them is invalid as a whole.
+    """
+    found = []
+    for table in tables:
+        with suppress(ValidationError):
+            found.append(CredentialSettings.model_validate(table, context=context))
+    return found
 
 
 def require_unique_credential_names(credentials: tuple[CredentialSettings, ...]) -> tuple[CredentialSettings, ...]:

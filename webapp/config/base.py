@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from types import NoneType
@@ -32,10 +33,7 @@ Model = TypeVar("Model", bound="Table")
 
 @dataclass(frozen=True, slots=True)
 class ConfigContext:
-    """What the values of one file are validated with.
-
-    It has the file's directory, and unique values that other files contain.
-    """
+    """What the values of one file are validated with, and what was found in them."""
 
     file: Path
     directory: Path
@@ -49,9 +47,14 @@ class ConfigContext:
     """The file that has a unique value, by kind of value and value."""
     secrets: list[Secret] = field(default_factory=list)
 
-    def for_file(self, file: Path) -> ConfigContext:
-        """Return the context of another file of the same configuration."""
-        return replace(self, file=file)
+    def for_file(self, file: Path, owners: Mapping[tuple[str, str], str] | None = None) -> ConfigContext:
+        """Return the context of another file of the same configuration.
+
+        Args:
+            file: The file.
+            owners: Unique values that other files have.
+        """
+        return replace(self, file=file, owners=dict(owners or {}), secrets=[])
 
     def resolve_secret(self, reference: Any) -> Secret:
         """Return the secret that a reference names.
@@ -84,6 +87,27 @@ class ConfigContext:
         if path == "":
             raise InvalidSetting("is empty", "write a path, or remove it")
         return self.directory / path if isinstance(path, str) else path
+
+    def require_current_certificate(self, path: Path) -> None:
+        """Check that the first certificate of a file (PEM) has not expired.
+
+        Raises:
+            InvalidSetting: If it has, or the file cannot be read as a certificate.
+        """
+        from cryptography import x509  # noqa: PLC0415 - few configurations have a client certificate
+
+        try:
+            expires = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+        except FileNotFoundError:
+            raise InvalidSetting("refers to a file that does not exist", "put the certificate there") from None
+        except OSError as error:
+            text = f"refers to a file that cannot be read ({error.strerror})"
+            raise InvalidSetting(text, "make it a file that the user running the service may read") from None
+        except ValueError:
+            raise InvalidSetting("refers to a file that is not a certificate in PEM", "convert it to PEM") from None
+        if expires < datetime.now(UTC):
+            text = f"refers to a certificate that has expired on {expires:%Y-%m-%d}"
+            raise InvalidSetting(text, "put a new certificate there, and its key where certificate_key says")
 
     def require_unique(self, what: str, value: str, owner: str) -> None:
         """Record that a value belongs to one owner.

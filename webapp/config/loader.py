@@ -1,7 +1,8 @@
 """Loads the configuration: the service's file and one for each organisation.
 
-`load` returns a `Config` that is valid as a whole, or raises `Misconfigured` with every problem. The models of the
-sections are also the source of the reference page: each setting has a description and an example.
+`load` returns a `Config`, or raises `Misconfigured` with every problem. An organisation whose file is invalid is left
+out (`Config.misconfigured`); an invalid file of the service, or no valid organisation at all, is an error of the whole.
+The models of the sections are also the source of the reference page: each setting has a description and an example.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,13 +20,13 @@ from resolver_connector.transfers import TRANSFERS
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisations
 from shibboleth.person import AttributeSource, HeaderSource, VariableSource
-from webapp.config.access import MetricsSettings, OperatorSettings, unconnected_operators
+from webapp.config.access import MetricsSettings, OperatorSettings, unconnected_operators, valid_credentials
 from webapp.config.base import ConfigContext, Table, validate
 from webapp.config.branding import BrandingSettings
 from webapp.config.errors import InvalidSetting, Misconfigured, SettingProblem
 from webapp.config.listen import AuthorityListener, ConnectorListener, WebListener
 from webapp.config.mail import MailSettings
-from webapp.config.organisation import OrganisationFile, OrganisationSettings
+from webapp.config.organisation import MisconfiguredOrganisation, OrganisationFile, OrganisationSettings
 from webapp.config.secret import Secret
 from webapp.config.service import OrcidSettings, ServiceFile, ServiceSettings, StoreSettings
 from webapp.config.service_provider import ServiceProviderSettings
@@ -56,6 +57,8 @@ class Config:
     organisations: Organisations
     organisation_settings: Mapping[str, OrganisationSettings]
     """By the organisation's id, one for each of `organisations`."""
+    misconfigured: Mapping[str, MisconfiguredOrganisation]
+    """By the organisation's id: those that are left out because their file is invalid."""
     metrics: MetricsSettings
     operators: tuple[OperatorSettings, ...]
     mail: MailSettings
@@ -96,13 +99,16 @@ class Config:
 def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[Any]] = TRANSFERS) -> Config:
     """Read and validate the service's file and all organisations' files.
 
+    Two organisations with the same entityID, token, user or password are both invalid: the files do not say whose it
+    is, and the people or the data of one must not be taken for those of the other.
+
     Args:
         path: The service's file; relative paths in all files start at its directory.
         environ: The variables to which `env:` references refer.
         kinds: The kinds of transfers by name; their fields are the settings of a transfer.
 
     Raises:
-        Misconfigured: If anything is wrong; it has every problem of all files.
+        Misconfigured: If the service's file is invalid or no organisation is valid; it has every problem of all files.
     """
     path = Path(path)
     problems: list[SettingProblem] = []
@@ -115,16 +121,22 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[
     directory = path.parent / (directory if isinstance(directory, str) and directory else "organisations")
     context = ConfigContext(path, path.parent, environ, registry, kinds)
     file = None if content is None else validate(ServiceFile, content, context, problems)
-    organisations = _read_organisations(directory, context, problems)
-    if content is not None and not _organisation_paths(directory):
+    found = _read_organisations(directory, context, problems)
+    if content is not None and not found and not any(each.key == "service.organisations" for each in problems):
         text = "names a directory without files of organisations"
         fix = "add <id>.toml there for each organisation; docs/settings.md shows one"
         problems.append(SettingProblem(str(path), "service.organisations", text, fix))
-    if file is not None and not problems:
-        problems.extend(unconnected_operators(file.operator, [name for name, _, _ in organisations], context))
-    if file is None or problems:
-        raise Misconfigured(problems)
-    settings = [_organisation_settings(*each, file.retention.ended_days) for each in organisations]
+    if file is not None:
+        problems.extend(unconnected_operators(file.operator, [each.id for each in found], context))
+    valid = [each for each in found if each.file is not None and not each.problems]
+    if file is None or problems or not valid:
+        raise Misconfigured([*problems, *(problem for each in found for problem in each.problems)])
+    misconfigured = {each.id: each.misconfigured() for each in found if each not in valid}
+    settings = [
+        _organisation_settings(each.id, each.file, each.transfers, file.retention.ended_days)
+        for each in valid
+        if each.file is not None
+    ]
     return Config(
         path=path,
         service=file.service,
@@ -134,15 +146,19 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[
         connector=file.connector,
         authority=file.authority,
         branding=file.branding,
-        organisations=Organisations.of(one.organisation for one in settings),
+        organisations=Organisations.of(
+            (one.organisation for one in settings),
+            MappingProxyType({name: one.entity_ids for name, one in misconfigured.items()}),
+        ),
         organisation_settings=MappingProxyType({one.organisation.id: one for one in settings}),
+        misconfigured=MappingProxyType(misconfigured),
         metrics=file.metrics,
         operators=file.operator,
         mail=file.mail,
         service_provider=file.service_provider,
         texts=_texts(file.notices),
         accessibility=file.accessibility,
-        secrets=tuple(context.secrets),
+        secrets=(*context.secrets, *(secret for each in valid for secret in each.context.secrets)),
     )
 
 
@@ -172,30 +188,87 @@ def _texts(notices: Table) -> Texts:
     return MappingProxyType({code: MappingProxyType(texts) for code, texts in written.items() if texts})
 
 
-def _organisation_paths(directory: Path) -> list[Path]:
-    if not directory.is_dir():
-        return []
-    return sorted(
-        path for path in directory.iterdir() if path.suffix.lower() == ".toml" and not path.name.startswith(".")
-    )
+@dataclass(eq=False)
+class _FoundFile:
+    # The file of an organisation while it is read. `file` is None where the content is not valid
+    path: Path
+    context: ConfigContext
+    content: dict[str, Any] | None = None
+    file: OrganisationFile | None = None
+    transfers: Mapping[str, Any] = field(default_factory=dict)
+    problems: list[SettingProblem] = field(default_factory=list)
 
+    @property
+    def id(self) -> str:
+        return self.path.stem if self.path.suffix == ".toml" else self.path.name
 
-def _read_organisations(
-    directory: Path, context: ConfigContext, problems: list[SettingProblem]
-) -> list[tuple[str, OrganisationFile, Mapping[str, Any]]]:
-    """Return the id, the file and the transfers of each valid organisation."""
-    found = []
-    for path in _organisation_paths(directory):
-        content = _read_toml(path, problems)
-        if content is not None:
-            of_file = context.for_file(path)
-            file = validate(OrganisationFile, content, of_file, problems)
-            transfers = validate_transfers(content, of_file, problems)
-            if file is not None:
-                found.append((path.stem, file, transfers))
-        if not _ID.fullmatch(path.stem) or path.suffix != ".toml":
+    def read(self) -> None:
+        self.content = _read_toml(self.path, self.problems)
+        self.validate()
+        if not _ID.fullmatch(self.id):
             fix = "rename it: a-z, 0-9 and - before .toml, as in example-org.toml"
-            problems.append(SettingProblem(str(path), "", "its name is the organisation's id, and cannot be one", fix))
+            text = "its name is the organisation's id, and cannot be one"
+            self.problems.append(SettingProblem(str(self.path), "", text, fix))
+
+    def validate(self) -> None:
+        if self.content is None:
+            return
+        try:
+            self.file = validate(OrganisationFile, self.content, self.context, self.problems)
+            self.transfers = validate_transfers(self.content, self.context, self.problems)
+        except (OSError, RecursionError) as error:
+            # A path of a transfer below a directory that cannot be read
+            reason = getattr(error, "strerror", None) or "it is nested too deeply"
+            fix = "make the files that it names accessible to this user"
+            self.problems.append(SettingProblem(str(self.path), "", f"cannot be validated: {reason}", fix))
+
+    def misconfigured(self) -> MisconfiguredOrganisation:
+        # What is valid by itself, so that its people and its systems are recognised
+        content = self.content or {}
+        tables = content.get("credential", [])
+        credentials = valid_credentials(tables, self.context.for_file(self.path)) if isinstance(tables, list) else []
+        return MisconfiguredOrganisation(
+            id=self.id,
+            problems=tuple(self.problems),
+            entity_ids=tuple(_texts_in(content.get("entity_ids"))),
+            scopes=tuple(each.lower() for each in _texts_in(content.get("scopes"))),
+            credentials=tuple(credentials),
+            credentials_known=self.content is not None and len(credentials) == len(tables),
+        )
+
+
+def _texts_in(value: Any) -> list[str]:
+    listed = value if isinstance(value, list) else [value]
+    return [each for each in listed if isinstance(each, str)]
+
+
+def _read_organisations(directory: Path, context: ConfigContext, problems: list[SettingProblem]) -> list[_FoundFile]:
+    # An unreadable directory is an error of the service, everything else one of the organisation
+    try:
+        paths = sorted(directory.iterdir()) if directory.is_dir() else []
+    except OSError as error:
+        text, fix = f"cannot be read: {error.strerror}", "make it a directory that this user may read"
+        problems.append(SettingProblem(str(context.file), "service.organisations", text, fix))
+        return []
+    found = [
+        _FoundFile(path, context.for_file(path))
+        for path in paths
+        if path.suffix.lower() == ".toml" and not path.name.startswith(".")
+    ]
+    for each in found:
+        each.read()
+    # What several files claim is a problem of each, but an invalid file takes nothing from a valid one
+    valid, claims = [each for each in found if not each.problems], [(each, dict(each.context.owners)) for each in found]
+    for each in found:
+        others = {
+            value: owner
+            for other, owned in claims
+            if other is not each and (other in valid or each not in valid)
+            for value, owner in owned.items()
+        }
+        if not others.keys().isdisjoint(each.context.owners):
+            each.context, each.file, each.problems = each.context.for_file(each.path, others), None, []
+            each.read()
     return found
 
 
@@ -219,6 +292,9 @@ def _read_toml(path: Path, problems: list[SettingProblem]) -> dict[str, Any] | N
         wrong = InvalidSetting(text, "save it as UTF-8")
     except tomllib.TOMLDecodeError as error:
         wrong = _syntax_error(data.decode("utf-8-sig"), str(error))
+    except (ValueError, RecursionError):
+        # A number of thousands of digits, or brackets in brackets
+        wrong = InvalidSetting("has a value that is too long or nested too deeply", "write the values that are meant")
     problems.append(SettingProblem(str(path), "", wrong.text, wrong.fix))
     return None
 

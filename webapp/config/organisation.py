@@ -18,7 +18,7 @@ from shibboleth.organisation import Organisation, Stage
 from webapp.config import validators
 from webapp.config.access import AdministratorSettings, CredentialSettings, require_unique_credential_names
 from webapp.config.base import Table, context_of, section, setting
-from webapp.config.errors import InvalidSetting
+from webapp.config.errors import InvalidSetting, SettingProblem
 from webapp.config.texts import A_LANGUAGE, LANGUAGES, ORGANISATION_NAMES, PrivacyNotices, RetentionSettings, Texts
 from webapp.config.transfers import TransferTable, require_unique_names
 from webapp.i18n.catalogues import SOURCE
@@ -320,6 +320,23 @@ class OrganisationFile(Table):
             self.same_id is SameId.ASK,
             self.stable_id_missing is MissingStableId.WITHHOLD,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MisconfiguredOrganisation:
+    """An organisation whose file is invalid, and what could be read of it.
+
+    Its people and its systems are told that it is left out until the file is fixed.
+    """
+
+    id: str
+    problems: tuple[SettingProblem, ...]
+    entity_ids: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    credentials: tuple[CredentialSettings, ...] = ()
+    """Those that are valid by themselves."""
+    credentials_known: bool = False
+    """Whether these are all credentials of the organisation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -73,6 +73,8 @@ class StatusRound:
     interval: timedelta
     """How long after a look-up the next one of the same iD follows; zero: `run` does nothing."""
     daily_requests: int = DAILY_REQUESTS
+    misconfigured: Collection[str] = ()
+    """The ids of organisations whose policy is not known, and is applied later."""
     _thread: threading.Thread | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
 
@@ -170,6 +172,8 @@ class StatusRound:
 
     def _next_interval(self, links: Sequence[Link], answer: RecordAnswer) -> timedelta:
         interval = self.interval or RECHECK
+        if any(link.organisation in self.misconfigured for link in links):
+            return min(interval, RECHECK)
         if answer.state is RecordState.OK:
             return interval
         confirmed = all(link.record is not None and link.record.confirmed for link in links)
@@ -178,7 +182,7 @@ class StatusRound:
     def _apply_policy(self, link: Link, now: datetime) -> None:
         statuses, record = self.store.record_statuses, link.record
         policy = self.policies.get(link.organisation, RecordPolicy())
-        if record is None:
+        if record is None or link.organisation in self.misconfigured:
             return
         change = None
         if record.inactive and policy.suspend_inactive:

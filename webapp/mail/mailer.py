@@ -9,7 +9,7 @@ from __future__ import annotations
 import smtplib
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from email.message import EmailMessage
@@ -171,6 +171,7 @@ class Mailer:
         composer: MailComposer,
         send: Callable[[EmailMessage], object],
         clock: Callable[[], datetime],
+        misconfigured: Collection[str] = (),
     ) -> None:
         """Initialise the mailer.
 
@@ -179,7 +180,9 @@ class Mailer:
             composer: Composes it.
             send: Sends a message; raises OSError or SMTPException.
             clock: Returns the time. It is read for each mail: a batch can last longer than a lease.
+            misconfigured: The ids of organisations whose mail waits.
         """
+        self._misconfigured = misconfigured
         self._store = store
         self._clock = clock
         self._composer = composer
@@ -209,6 +212,9 @@ class Mailer:
 
     def _sent(self, mail: Mail) -> bool:
         """Send a mail; return False if the mail server failed, so the batch must end."""
+        if mail.organisation in self._misconfigured:
+            self._store.mail.postpone(mail, self._clock() + MAX_RETRY_DELAY)
+            return True
         try:
             message = self._composer.compose(mail, self._clock())
             if message is not None:

@@ -73,6 +73,10 @@ METRICS = {
         MetricDefinition(
             "orcid_connect_record_lookup_failures", "Batches of look-ups at ORCID since the last that succeeded.", ()
         ),
+        MetricDefinition(
+            "orcid_connect_organisation_misconfigured",
+            "1 if the organisation is left out because its file is invalid; otherwise 0.",
+        ),
         MetricDefinition("orcid_connect_links", "People with a linked ORCID iD."),
         MetricDefinition(
             "orcid_connect_links_release_seen", "Of these, those whose iD their own Identity Provider has released."
@@ -223,11 +227,16 @@ def _read_samples(store: Store, organisations: Organisations, registry: Registry
         store.check_schema()
         return [
             ("orcid_connect_store_up", (), 1),
+            *_configuration_samples(organisations),
             *_samples(store, organisations, registry, now),
             *_write_samples(store),
         ]
     except (StoreUnavailable, SchemaBehind, SchemaAhead):
-        return [("orcid_connect_store_up", (), 0), ("orcid_connect_store_writable", (), 0)]
+        return [
+            ("orcid_connect_store_up", (), 0),
+            ("orcid_connect_store_writable", (), 0),
+            *_configuration_samples(organisations),
+        ]
 
 
 def _write_samples(store: Store) -> list[_Sample]:
@@ -238,11 +247,18 @@ def _write_samples(store: Store) -> list[_Sample]:
     return [("orcid_connect_store_writable", (), 1), ("orcid_connect_store_wal_backlog_bytes", (), backlog)]
 
 
+def _configuration_samples(organisations: Organisations) -> Iterator[_Sample]:
+    for one in organisations:
+        yield "orcid_connect_organisation_misconfigured", (one.id,), 0
+    for organisation_id in sorted(organisations.misconfigured):
+        yield "orcid_connect_organisation_misconfigured", (organisation_id,), 1
+
+
 def _samples(store: Store, organisations: Organisations, registry: Registry, now: datetime) -> Iterator[_Sample]:
     oldest, batch = store.record_statuses.oldest_due(registry), store.record_statuses.batch(registry, now)
     yield "orcid_connect_record_lookups_overdue_seconds", (), _age(oldest, now)
     yield "orcid_connect_record_lookup_failures", (), batch.failures
-    known = {one.id for one in organisations}
+    known = {one.id for one in organisations} | {*organisations.misconfigured}
     yield from _token_samples(store, sorted(known), now)
     for one in organisations:
         yield from _organisation_samples(store, one)

@@ -61,6 +61,7 @@ def overview(context: AppContext, request: PageRequest) -> Page:
         "columns": COLUMNS,
         "days": days,
         "periods": PERIODS,
+        "misconfigured": sorted(context.organisations.misconfigured) if permissions.operator else [],
         "writable": writable,
         "wal_growing": wal_growing,
     }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from resolver_connector.orcid.http import OrcidUnavailable
 from shibboleth.attributes import ATTRIBUTES
-from shibboleth.organisation import UnknownOrganisation
+from shibboleth.organisation import OrganisationMisconfigured, UnknownOrganisation
 from shibboleth.person import (
     AttributeDefect,
     BrokenAttribute,
@@ -122,6 +122,17 @@ PROBLEMS: dict[type[Exception], Problem] = {
         ),
         own_page=False,
         sign_out=True,
+    ),
+    OrganisationMisconfigured: Problem(
+        "organisation-misconfigured",
+        503,
+        gettext_noop("Your organisation cannot use this service just now"),
+        gettext_noop(
+            "You are signed in, but the settings of your organisation in this service have an error. It is not your "
+            "fault. Nothing was changed: an ORCID iD that was connected is still connected."
+        ),
+        gettext_noop("Try again later. If it lasts, tell the service's help the incident number below."),
+        own_page=False,
     ),
     MissingAttribute: Problem(
         "missing-attribute",

@@ -45,4 +45,5 @@ def make_authority(config: Config, store: Store, clock: Callable[[], datetime] =
     signed_by = Path(settings.metadata_certificate) if settings.metadata_certificate else None
     saml = SamlMessages(AuthorityIdentity(settings.entity_id, url, *settings.paths(), signed_by), clock())
     clients = [(one.organisation, one.authority_clients) for one in config.organisation_settings.values()]
-    return with_request_id(AttributeAuthority(store, saml, clients, config.service.registry, clock))
+    misconfigured = {name: one.scopes for name, one in config.misconfigured.items()}
+    return with_request_id(AttributeAuthority(store, saml, clients, config.service.registry, clock, misconfigured))

@@ -14,6 +14,7 @@ from resolver_connector.credential_uses import CredentialUses
 from resolver_connector.credentials import Basic, Bearer, Client, Credentials
 from resolver_connector.replica_cache import ReplicaCache
 from sql.store import Store
+from webapp.config.access import CredentialSettings
 from webapp.config.loader import DEFAULT_PATH, PATH_VARIABLE, Config
 from webapp.log import with_request_id
 from webapp.wiring.common import load_config_and_store, utc_now
@@ -26,7 +27,7 @@ def connector_application(config_path: Path | str) -> WSGIApplication:
     """Create the connector from its configuration file, for a WSGI server.
 
     Raises:
-        Misconfigured: If anything in the configuration is wrong.
+        Misconfigured: If the service's file is invalid, or no organisation is valid.
         SchemaBehind: If a migration is missing.
         StoreUnavailable: If the database cannot be reached.
     """
@@ -48,7 +49,12 @@ def make_connector(
     config: Config, store: Store, clock: Callable[[], datetime] = utc_now, *, replicas: ReplicaCache | None = None
 ) -> WSGIApplication:
     """Assemble the connector."""
-    credentials, registry = Credentials(_credentials(config)), config.service.registry
+    misconfigured, registry = config.misconfigured.values(), config.service.registry
+    credentials = Credentials(
+        _credentials(config),
+        [(_secret(each), one.id) for one in misconfigured for each in one.credentials],
+        complete=all(one.credentials_known for one in misconfigured),
+    )
     proxies = TrustedProxies.parse(config.connector.trusted_proxies)
     connector = Connector(
         store,
@@ -89,7 +95,11 @@ def _credentials(config: Config) -> Iterator[tuple[Bearer | Basic, Client]]:
                 source=each.source,
                 keeps_links=settings.keeps_links,
             )
-            if each.token is not None:
-                yield Bearer(each.token.reveal()), client
-            elif each.user is not None and each.password is not None:
-                yield Basic(each.user, each.password.reveal()), client
+            yield _secret(each), client
+
+
+def _secret(credential: CredentialSettings) -> Bearer | Basic:
+    if credential.token is not None:
+        return Bearer(credential.token.reveal())
+    # The configuration guarantees one of the two
+    return Basic(credential.user or "", credential.password.reveal() if credential.password else "")

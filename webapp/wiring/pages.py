@@ -35,7 +35,7 @@ def web_application(config_path: Path | str) -> WSGIApplication:
     """Create the web application from its configuration file, for a WSGI server.
 
     Raises:
-        Misconfigured: If anything in the configuration is wrong.
+        Misconfigured: If the service's file is invalid, or no organisation is valid.
         SchemaBehind: If a migration is missing.
         StoreUnavailable: If the database cannot be reached.
     """

@@ -37,4 +37,5 @@ def make_status_round(config: Config, store: Store) -> StatusRound:
             for organisation, each in config.organisation_settings.items()
         },
         interval=timedelta(days=config.orcid.status_check_days),
+        misconfigured=config.misconfigured,
     )

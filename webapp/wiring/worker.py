@@ -37,9 +37,17 @@ def make_worker(config: Config, store: Store, clock: Callable[[], datetime] = ut
         Job("mail", _mailer(config, store, clock)),
         Job("record-status", status_round.start_batch, stop=status_round.stop),
         Job("orcid-tokens", revocations.start, stop=revocations.stop),
-        Job("removals", partial(execute_due_removals, store, config.receivers, log), INTERVAL),
-        Job("maintenance", Maintenance(store, policies, log).run, INTERVAL),
-        Job("feed-retention", partial(delete_old_changes, store, keep_changes, log), timedelta(days=1)),
+        Job(
+            "removals",
+            partial(execute_due_removals, store, config.receivers, log, misconfigured=config.misconfigured),
+            INTERVAL,
+        ),
+        Job("maintenance", Maintenance(store, policies, log, config.misconfigured).run, INTERVAL),
+        Job(
+            "feed-retention",
+            partial(delete_old_changes, store, keep_changes, log, misconfigured=config.misconfigured),
+            timedelta(days=1),
+        ),
     )
     return Worker(make_dispatcher(config, store, clock), jobs, log, clock)
 
@@ -60,4 +68,4 @@ def _mailer(config: Config, store: Store, clock: Callable[[], datetime]) -> Call
     password = None if mail.password is None else mail.password.reveal()
     port = mail.port or {"starttls": 587, "tls": 465, "none": 25}[mail.security]
     server = Server(mail.host, port, mail.security, mail.user, password)
-    return Mailer(store, composer, server.send, clock).start_batch_if_due
+    return Mailer(store, composer, server.send, clock, config.misconfigured).start_batch_if_due

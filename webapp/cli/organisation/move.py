@@ -19,6 +19,7 @@ from webapp.cli.context import find_organisation, load_config, open_store, utc_n
 from webapp.cli.errors import CommandError, handle_errors
 from webapp.cli.options import organisation_argument
 from webapp.cli.output import pluralize, printable
+from webapp.config.errors import Misconfigured
 from webapp.config.loader import Config
 
 COLUMNS = ("old", "new")
@@ -133,6 +134,9 @@ def rekey(path: Path, name: str, *, file: Path | None, scopes: Sequence[str], ye
 
 
 def _require_known(config: Config, store: Store, organisation_id: str) -> None:
+    if organisation_id in config.misconfigured:
+        # Its transfers are not known, to which the removals are delivered
+        raise Misconfigured(config.misconfigured[organisation_id].problems)
     # One without a file may have links: its file was deleted or renamed
     known = {one.id for one in config.organisations} | {one.id for one in store.organisations.list_stored()}
     if organisation_id not in known:

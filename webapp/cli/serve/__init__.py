@@ -16,6 +16,7 @@ from webapp.config.loader import Config
 from webapp.config.service import FrontKind
 from webapp.log import configure_logging
 from webapp.wiring.authority import NoAuthority, make_authority
+from webapp.wiring.common import log_misconfigured
 from webapp.wiring.connector import make_connector, make_replicas
 
 MIN_STALE, MAX_STALE = 10, 7 * 24 * 3600
@@ -99,6 +100,7 @@ def authority(path: Path) -> None:
 
 def _run(application: WSGIApplication, config: Config, listener: Listener) -> None:
     configure_logging(config.service.log)
+    log_misconfigured(config)
     try:
         server.serve(application, listener, lambda address: click.echo(f"listening on {address}"))
     except server.CannotListen as error:
