@@ -176,6 +176,20 @@ def test_the_connector_is_asked_for_just_this_account(handout_files, version, pe
     assert [asked(url) for url in urls] == [{"account": [each]} for each in full]
 
 
+@pytest.mark.parametrize("person", PERSONS)
+def test_an_account_that_is_too_long_for_an_address_is_no_failure(handout_files, connector, person):
+    files = handout_files("4", "http", person)
+    template, form = engines.template_of(files[RESOLVER_FILE]), PERSONS[person]
+    accounts = [f"{each}@{SCOPE}" for each in ("x" * 512, "x" * 10_000, "\u674e" * 512, "%" * 5000)]
+
+    urls = engines.run(templates=[(template, names_of(form, each)) for each in accounts]).rendered
+
+    assert [asked(url) for url in urls] == [{"account": [accounts[0]]}, *[{"account": [""]}] * 3]
+    # Apache takes 4,094 octets of a request line; a refusal of it (414) would be a failure for everybody
+    assert max(map(len, urls)) < 4000
+    assert {str(get(connector, url).status) for url in urls} <= accepted(files)
+
+
 OF_ATTRIBUTES = [each for each, form in PERSONS.items() if form in {AccountForm.DEFINITION, AccountForm.EXPORTED}]
 KNOWN = {
     "maija": f"maija@{SCOPE}",

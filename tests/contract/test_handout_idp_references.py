@@ -77,7 +77,12 @@ def test_every_property_has_a_value_to_fall_back_to(all_files):
 
 
 def test_a_file_that_is_named_has_one_to_fall_back_to(all_files):
-    guarded = r"#\{new java\.io\.File\('([^']+)'\)\.canRead\(\) \? '\1' : '([^']+)'\}"
+    file = r"new java\.io\.File\('%s'\)"
+    has_certificate = (
+        rf"new java\.util\.Scanner\({file}\)\.findWithinHorizon\('-----BEGIN CERTIFICATE', 65536\) != null"
+    )
+    checks = rf"{file}\.isFile\(\) and {file}\.canRead\(\) and {has_certificate}" % ("([^']+)", r"\1", r"\1")
+    guarded = rf"#\{{{checks} \? '\1' : '([^']+)'\}}"
     spare = "%{idp.signing.cert:%{idp.home}/credentials/idp-signing.crt}"
     for way, files in all_files.items():
         text = "".join(xml_of(files).values())
@@ -127,6 +132,11 @@ def test_what_the_readme_names_is_handed_out_and_what_cannot_be_missing_is_said(
         assert ("WHOLE attribute resolver does not load" in re.sub(r"\s+", " ", page)) is script, version
 
 
+def with_certificate(directory):
+    (path := directory / "there.pem").write_text("Subject: CN=CA\n-----BEGIN CERTIFICATE-----\nMIIB\n")
+    return path
+
+
 SPARE = "/opt/shibboleth-idp/credentials/idp-signing.crt"
 
 
@@ -150,7 +160,7 @@ def handed_out(tmp_path):
 
 @pytest.mark.parametrize("version", Version)
 def test_without_the_credential_and_the_authority_all_beans_are_made(tmp_path, handed_out, version):
-    (there := tmp_path / "there.pem").touch()
+    there = with_certificate(tmp_path)
     ran = []
     for authority, properties in ((tmp_path / "missing.pem", None), (there, dict.fromkeys(DEFAULTS, ""))):
         beans, values = handed_out(version, "http", authority)
@@ -163,13 +173,18 @@ def test_without_the_credential_and_the_authority_all_beans_are_made(tmp_path, h
     assert [each.evaluated for each in ran] == [[SPARE], [str(there)]]
 
 
-def test_without_the_authority_the_directory_falls_back_to_another_file(tmp_path, handed_out):
-    (there := tmp_path / "there.pem").touch()
-    handouts = [handed_out(version, "ldap", file) for version in Version for file in (tmp_path / "missing.pem", there)]
+@pytest.mark.parametrize("source", ["http", "ldap"])
+def test_what_is_no_certificate_falls_back_to_another_file(tmp_path, handed_out, source):
+    (directory := tmp_path / "directory.pem").mkdir()
+    (empty := tmp_path / "empty.pem").touch()
+    (page := tmp_path / "page.pem").write_text("<html>404 Not Found</html>")
+    there = with_certificate(tmp_path)
+    files = (tmp_path / "missing.pem", directory, empty, page, there)
+    values = [value for version in Version for file in files for value in handed_out(version, source, file)[1]]
 
-    ran = engines.run(values=[value for _beans, values in handouts for value in values])
+    ran = engines.run(values=values)
 
-    assert ran.evaluated == [SPARE, str(there)] * len(Version)
+    assert ran.evaluated == [*[SPARE] * (len(files) - 1), str(there)] * len(Version)
 
 
 def test_without_the_authority_the_data_source_is_made(tmp_path, handed_out):
