@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 
 import pytest
 import requests
 
+from tests.support import docs
 from tests.support.ports import free_port
 from tests.support.system.client import RawClient
+from tests.support.system.connector_machine import HOST, connector_machine
 from tests.support.system.connector_machine import ask as ask_connector
-from tests.support.system.connector_machine import connector_machine
 from tests.support.system.machine import Machine
-from tests.support.system.stack import FRONTS, install_probe, running
+from tests.support.system.stack import FRONTS, Stack, install_probe, running
 
 MODULES = ("status", "info", "ldap", "userdir", "cgid", "proxy", "proxy_balancer", "lbmethod_byrequests", "autoindex")
 """Debian's, each with the configuration that it brings."""
@@ -73,9 +76,24 @@ def add_another_package(machine: Machine) -> None:
     (files / "file.py").write_text(f"#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n{MARK}'\n")
     (files / "file.py").chmod(0o755)
     machine.do("a2enmod", "-q", *MODULES)
+    # Which turns TRACE off in the whole server
+    machine.do("a2disconf", "-q", "security")
     machine.do("a2enconf", "-q", *CONFIGURATIONS)
     enabled = machine.directory / "apache2" / "conf-enabled" / "another-package.conf"
     enabled.write_text(ANOTHER_PACKAGE.format(files=files))
+
+
+def add_authority(stack: Stack) -> None:
+    """Put the attribute authority beside the connector, as its page says."""
+    page = (docs.DOCS / "attribute-authority.md").read_text("utf-8")
+    proxied, location = re.findall("^   ```apache\n(.*?)^   ```", page, re.MULTILINE | re.DOTALL)
+    stack.put_script("authority.wsgi", "tests.support.system.probe")
+    stack.start_backend("authority.wsgi", "authority.sock")
+    stack.do("a2enmod", "-q", "proxy", "proxy_http")
+    site = stack.directory / "apache2" / "sites-available" / "orcid-connect.conf"
+    before, mark, after = re.split(r"(?m)^(    (?:ProxyPass|WSGIScriptAlias) /v1)", site.read_text("utf-8"))
+    after, closing, _ = after.rpartition("</VirtualHost>")
+    site.write_text(before + proxied.replace("/run/orcid-connect", str(stack.run)) + mark + after + location + closing)
 
 
 @pytest.fixture(scope="module", params=[*FRONTS, "connector"])
@@ -83,23 +101,27 @@ def ask(request, venv):
     """Ask each front beside another package; gives status and text."""
     if request.param == "connector":
         with connector_machine(venv, add_another_package) as (port, _):
-            yield lambda path, source: _in_words(ask_connector(port, path, source=source))
-    else:
 
-        def install_apps(stack):
-            install_probe(stack)
-            add_another_package(stack)
+            def ask(path, source="127.0.0.1", host=HOST, **how):
+                status, _, body = ask_connector(port, path, source=source, host=host, **how)
+                return status, body.decode("utf-8", "replace")
 
-        with running(request.param, venv, install_apps) as stack:
-            yield lambda path, source: _answer(RawClient(stack).ask(path, [], source=source))
+            yield ask
+        return
 
+    def install_apps(stack):
+        install_probe(stack)
+        add_another_package(stack)
+        add_authority(stack)
 
-def _in_words(answer):
-    return answer[0], answer[2].decode("utf-8", "replace")
+    with running(request.param, venv, install_apps) as stack:
 
+        def ask(path, source="127.0.0.1", host="", **how):
+            named = {"greeting": host} if host else {}
+            answer = RawClient(stack).ask(path, [("Host", host)] if host else [], source=source, **named, **how)
+            return answer.status, answer.text
 
-def _answer(answer):
-    return answer.status, answer.text
+        yield ask
 
 
 @pytest.mark.parametrize("near", [True, False], ids=["from the machine itself", "from elsewhere"])
@@ -107,10 +129,30 @@ def test_what_other_packages_add_answers_nobody(ask, near):
     source = "127.0.0.1" if near else elsewhere()
 
     answers = {path: ask(path, source) for path in PATHS}
+    answers |= {f"{path} of another host": ask(path, source, host="evil.example") for path in PATHS}
 
     assert {path: text for path, (_, text) in answers.items() if any(sign in text for sign in SIGNS)} == {}
     ours = {path: status for path, (status, text) in answers.items() if not text.startswith('{"environ"')}
     assert {path: status for path, status in ours.items() if status not in {403, 404, 500}} == {}
+
+
+@pytest.mark.parametrize("host", ["", "evil.example"])
+def test_no_virtual_host_sends_a_request_back(ask, host):
+    status, text = ask("/", method="TRACE", **({"host": host} if host else {}))
+
+    assert status in {403, 405}
+    assert "TRACE / HTTP" not in text
+
+
+def test_the_authority_is_reached_beside_the_connector_and_is_not_told_the_proof(ask):
+    status, text = ask("/aa")
+
+    if text.startswith('{"environ"'):
+        environ = json.loads(text)["environ"]
+        assert environ["SERVER_PORT"].endswith("authority.sock")
+        assert "HTTP_X_FRONT_PROOF" not in environ
+    else:
+        assert status == 403  # of the connector's own machine
 
 
 def test_the_signs_are_those_of_what_is_enabled(venv):
