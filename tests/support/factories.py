@@ -59,6 +59,8 @@ def make_attempt(person_key="maija@yliopisto.example", organisation=UNIVERSITY, 
         "id": f"attempt-{next(_numbers)}",
         "account": person_key,
         "browser_hash": "hash-of-a-cookie",
+        "client_id": "APP-0A1B2C3D4E5F6G7H",
+        "scope": "/authenticate",
         "expires_at": started_at + timedelta(hours=1),
     }
     return Attempt(organisation=organisation, person_key=person_key, started_at=started_at, **{**words, **other})
