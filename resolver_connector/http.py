@@ -109,7 +109,10 @@ class AttestationRefused(Conflict):
 
 
 class TokenRefused(Conflict):
-    """The person did not permit what the token is for, or it cannot be read; `code` says which."""
+    """There is a token, but not for this request.
+
+    The person did not permit the scope, or the token cannot be read; `code` says which.
+    """
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)

@@ -6,7 +6,10 @@ from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """A scope of the authorisation code flow; each one also authenticates the person."""
+    """A scope of the authorisation code flow.
+
+    Each one also authenticates the person.
+    """
 
     AUTHENTICATE = "/authenticate"
     OPENID = "openid"

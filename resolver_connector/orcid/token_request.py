@@ -1,4 +1,7 @@
-"""An access token of the organisation's own ORCID client: `POST /v1/people/{account}/orcid-token`."""
+"""An access token of the organisation's own ORCID client.
+
+`POST /v1/people/{account}/orcid-token`
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,9 @@ class TokenRequest:
 
     @classmethod
     def parse(cls, organisation: Organisation, environ: Environ, path: str) -> TokenRequest:
-        """Parse the account in the path, and the body, which may be absent or `{"scope": "/read-limited"}`.
+        """Parse the account in the path, and the body.
+
+        The body may be absent, or `{"scope": "/read-limited"}`.
 
         Raises:
             BadRequest: If the account or the scope is not valid, or the body has another member.

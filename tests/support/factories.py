@@ -40,12 +40,12 @@ def make_organisation(organisation_id=UNIVERSITY, **other):
     return Organisation(organisation_id, **{**words, **other})
 
 
-def make_client(organisation=None, *rights, credential="all-rights"):
+def make_client(organisation=None, *rights, credential="all-rights", **other):
     """Give a client of the connector.
 
     One of the university with all rights unless told otherwise.
     """
-    return Client(organisation or make_organisation(), credential, frozenset(rights or Right))
+    return Client(organisation or make_organisation(), credential, frozenset(rights or Right), **other)
 
 
 def make_person(account="maija@yliopisto.example", name="Maija Mäkelä", organisation=None, **other):

@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from resolver_connector.credentials import Right
 from webapp.checks.result import CheckResult, Level
 from webapp.config.loader import Config
 
@@ -57,7 +56,7 @@ def _orcid_clients(config: Config) -> Iterator[CheckResult]:
         }
         text = f"{organisation_id} has its own, {client_id}, with the same redirect URI; it asks for {asks}"
         yield CheckResult(Level.INFO, "ORCID client", text, details=details)
-        if settings.may(Right.TOKENS) and not settings.orcid.permissions:
+        if settings.fetches_tokens and not settings.orcid.permissions:
             text = f"{organisation_id} has a credential with the right tokens, and its client asks for the iD alone"
             fix = f"add scopes to [orcid] in organisations/{organisation_id}.toml, or remove the right"
             yield CheckResult(Level.WARNING, "credential", text, fix, {"organisation": organisation_id})

@@ -1,4 +1,4 @@
-"""The section [orcid] of an organisation's file: its own OAuth client at ORCID."""
+"""The section [orcid] of an organisation's file: its own client at ORCID."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def _require_scope(scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
 
 
 class OrganisationOrcidClient(Table):
-    """The organisation's own OAuth client at ORCID, with which its people link instead of the service's."""
+    """The organisation's own OAuth client at ORCID.
+
+    Its people link with this client instead of the service's.
+    """
 
     client_id: Annotated[str, AfterValidator(validators.single_line), AfterValidator(_require_unique)] = setting(
         "The client id that ORCID gave the organisation; no other organisation has the same.",

@@ -392,6 +392,11 @@ class OrganisationSettings:
         """Whether the organisation can fetch its changes from the connector."""
         return self.keeps_links and self.may(Right.FEED)
 
+    @property
+    def fetches_tokens(self) -> bool:
+        """Whether a system of the organisation may fetch access tokens."""
+        return self.may(Right.TOKENS)
+
     def transfer_label(self, transfer: str, language: str) -> str:
         """Return the label of a transfer in a language, else in English.
 

@@ -106,14 +106,17 @@ class OrcidClient:
         object.__setattr__(self, "_threads", BoundedThreads(self.max_waiting))
 
     def for_client(self, client_id: str, client_secret: str) -> OrcidClient:
-        """Return a client with another client id, which shares the limits of threads and ORCID's keys."""
+        """Return a client with another client id.
+
+        It shares the limits of threads, and ORCID's keys.
+        """
         other = replace(self, client_id=client_id, client_secret=client_secret)
         for shared in ("_slots", "_threads", "_keys"):
             object.__setattr__(other, shared, getattr(self, shared))
         return other
 
     def scope_with(self, permissions: Sequence[Scope]) -> str:
-        """Return the scope to request, so that the person is authenticated and asked for these permissions.
+        """Return the scope that authenticates a person and asks for permissions.
 
         Each permission authenticates the person as well. `openid` stays, because `prompt=login` works only with it.
         """

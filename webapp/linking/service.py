@@ -62,7 +62,7 @@ class AnotherBrowsersAttempt(PermissionError):
 
 
 class OrcidClientChanged(LookupError):
-    """The attempt was started with another OAuth client than the organisation's present one."""
+    """The attempt was started with another OAuth client than the present one."""
 
 
 class EmptyCallback(LookupError):

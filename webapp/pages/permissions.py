@@ -71,7 +71,7 @@ class PermissionStatus:
 
 
 def offered_permissions(context: AppContext, request: PageRequest) -> Sequence[Scope]:
-    """Return what the person's organisation asks its people to permit, beside the iD."""
+    """Return what the person's organisation asks for, beside the iD."""
     client = context.settings(request.person.organisation).orcid
     return () if client is None else client.permissions
 
@@ -103,7 +103,10 @@ def permission_status(context: AppContext, request: PageRequest) -> PermissionSt
 
 
 def granted_permissions(context: AppContext, request: PageRequest, attempt_id: str) -> Sequence[Scope]:
-    """Return what ORCID granted in an attempt that is not confirmed yet; it may be less or more than was requested."""
+    """Return what ORCID granted in an attempt that is not confirmed yet.
+
+    It may be less or more than was requested.
+    """
     if not offered_permissions(context, request):
         return ()
     tokens = context.store.orcid_tokens.list_for_attempt(attempt_id)
@@ -121,7 +124,7 @@ def remove_permissions(context: AppContext, request: PageRequest) -> Redirect:
 
 
 def start_page(context: AppContext, request: PageRequest) -> Page | Redirect:
-    """Show what the organisation asks for at ORCID, so that the person chooses before going there."""
+    """Show what the organisation asks for at ORCID, before the visit there."""
     offered = offered_permissions(context, request)
     if not offered:
         return Redirect("/me")
@@ -129,7 +132,10 @@ def start_page(context: AppContext, request: PageRequest) -> Page | Redirect:
 
 
 def start(context: AppContext, request: PageRequest) -> Redirect:
-    """Start an attempt and redirect to ORCID; first to the choice of permissions, if there are any to choose from."""
+    """Start an attempt and redirect to ORCID.
+
+    Where the organisation asks for permissions, the person chooses from them first.
+    """
     offered, form = offered_permissions(context, request), request.form
     if offered and "chosen" not in form:
         return Redirect("/me/start")

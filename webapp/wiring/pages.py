@@ -109,7 +109,7 @@ def operator_texts_of(config: Config) -> OperatorTexts:
 
 
 def organisation_clients(config: Config, client: OrcidClient) -> dict[str, OrcidClient]:
-    """Return the clients of organisations that have one of their own, by the organisation's id.
+    """Return the clients of organisations, by the organisation's id.
 
     Args:
         client: The service's own, with which they share its limits.

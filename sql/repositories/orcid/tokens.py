@@ -70,9 +70,9 @@ class OrcidTokenRepository(Repository):
         return [rows.orcid_token_from_row(row) for row in found]
 
     def revoke_for_link(self, link: Link, now: datetime) -> bool:
-        """Make all pairs of a link due to be revoked, for its person; the link goes on.
+        """Make all pairs of a link due to be revoked, for its person.
 
-        The event `permissions-removed` is written in the same transaction.
+        The link goes on. The event `permissions-removed` is written in the same transaction.
 
         Returns:
             False if there are none.
