@@ -20,7 +20,9 @@ def written(directory, own, service=None, other=None, **organisation):
     organisations = {"yliopisto": {"orcid": {**OWN, **own}, **organisation}}
     organisations |= {} if other is None else {"amk": {**OTHER, "orcid": {**OWN, **other}}}
     secrets = {"own": "secret-of-yliopisto", "key": TOKEN_KEY}
-    return write_configuration(directory, organisations=organisations, secrets=secrets, orcid=KEYS if service is None else service)
+    return write_configuration(
+        directory, organisations=organisations, secrets=secrets, orcid=KEYS if service is None else service
+    )
 
 
 def problems(path):

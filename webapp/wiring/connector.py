@@ -67,7 +67,9 @@ def make_connector(
         trusted_proxies=proxies,
         transfer_credentials=config.receivers.credentials,
         credential_uses=CredentialUses(store, credentials.clients, clock),
-        sealer=make_sealer(config),
+        sealer=make_sealer(config)
+        if any(one.fetches_tokens for one in config.organisation_settings.values())
+        else None,
     )
     return with_request_id(connector)
 
