@@ -201,7 +201,10 @@ def with_settings(front, organisation_id=UNIVERSITY, **changes):
 
 
 def with_own_client(front, simulator, scopes=(Scope.AUTHENTICATE, *PERMISSIONS), organisation_id=UNIVERSITY):
-    """Return a web application in which an organisation has a client of its own, which ORCID knows as a member's."""
+    """Return a web application in which an organisation has its own client.
+
+    The simulator knows it as a member's.
+    """
     client = Client(OWN_CLIENT_ID, "a-secret-of-the-organisation", "Yliopisto", (CALLBACK,), kind="member")
     simulator.add_client(client)
     own = OrganisationOrcidClient.model_construct(client_id=client.client_id, scopes=scopes)

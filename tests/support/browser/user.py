@@ -96,7 +96,10 @@ class BrowserUser(Browser):
         return self.press("Go to ORCID")
 
     def sign_in_at_orcid(self, orcid):
-        """Sign in at ORCID, and wait for its consent page; permit nothing but the iD if there is a choice."""
+        """Sign in at ORCID, and wait for its consent page.
+
+        Where permissions can be chosen, none is.
+        """
         if self.expect_any_heading("Sign in", "Before you go to ORCID") != "Sign in":
             self.choose_permissions()
         return self.expect_heading("Sign in").click_id(f"sign-in-{orcid}").expect_heading("Authorize access")
