@@ -135,7 +135,13 @@ class Connector:
                     extra_headers = [("ETag", tag)]
                 case MissingRight():
                     content["right"] = error.right
-                case AttestationRefused() | OrganisationMisconfigured() | CredentialsUnknown() | NoToken() | TokenRefused():
+                case (
+                    AttestationRefused()
+                    | OrganisationMisconfigured()
+                    | CredentialsUnknown()
+                    | NoToken()
+                    | TokenRefused()
+                ):
                     content["code"] = error.code
                 case InvalidMember():
                     content["member"] = error.member

@@ -69,7 +69,7 @@ def test_it_is_used_for_its_people_and_shares_the_services_limits(tmp_path):
         ({"scopes": ["/read-limited", "/read-limited"]}, KEYS, "orcid.scopes", "the same scope twice"),
         ({"scopes": "/read-limited"}, KEYS, "orcid.scopes", "must be a list of scopes"),
         ({"scopes": ["/read-limited"]}, {}, "orcid.scopes", "has no key for the tokens"),
-        ({"client_id": CLIENT_ID}, KEYS, "orcid.client_id", "is the same ORCID client id as in orcid-connect.toml"),
+        ({"client_id": CLIENT_ID}, KEYS, "orcid.client_id", "is the client id of the service"),
         ({"client_id": "yliopisto"}, KEYS, "orcid.client_id", "is not a client id of ORCID"),
         ({"client_secret": "plain"}, KEYS, "orcid.client_secret", "must be a reference"),
         ({"redirect_uri": "https://link.example"}, KEYS, "orcid.redirect_uri", "is not a setting"),
@@ -84,7 +84,8 @@ def test_what_cannot_be_is_refused(tmp_path, own, service, key, text):
 
 def test_a_client_belongs_to_one_organisation(tmp_path):
     assert problems(written(tmp_path, {}, other={})) == [
-        ("yliopisto.toml", "orcid.client_id", "is the same ORCID client id as in amk.toml")
+        ("amk.toml", "orcid.client_id", "is the same ORCID client id as in yliopisto.toml"),
+        ("yliopisto.toml", "orcid.client_id", "is the same ORCID client id as in amk.toml"),
     ]
 
 

@@ -229,7 +229,9 @@ class _FoundFile:
     def check_client(self, service: OrcidSettings) -> None:
         if self.file is not None and self.file.orcid is not None:
             simulated, kept = service.simulated, bool(service.token_keys)
-            found = client_problems(self.path, self.file.orcid, service.client_id, simulated=simulated, tokens_kept=kept)
+            found = client_problems(
+                self.path, self.file.orcid, service.client_id, simulated=simulated, tokens_kept=kept
+            )
             self.problems.extend(found)
 
     def misconfigured(self) -> MisconfiguredOrganisation:
