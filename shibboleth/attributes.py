@@ -61,11 +61,18 @@ ATTRIBUTES = {
         Attribute("eduPersonAssurance", "urn:oid:1.3.6.1.4.1.5923.1.1.1.11"),
         # eduPerson 202208, section 2.2.4: for the access to the operator's pages only
         Attribute("eduPersonEntitlement", "urn:oid:1.3.6.1.4.1.5923.1.1.1.7", in_metadata=False),
+        # eduPerson 202208, section 2.2.9: for the affiliation on ORCID records only, as are the two after it
+        Attribute("eduPersonScopedAffiliation", "urn:oid:1.3.6.1.4.1.5923.1.1.1.9", scoped=True, in_metadata=False),
+        # RFC 4519, sections 2.20 and 2.38
+        Attribute("ou", "urn:oid:2.5.4.11", in_metadata=False),
+        Attribute("title", "urn:oid:2.5.4.12", in_metadata=False),
         # eduPerson 202208, section 2.2.16: present once the organisation releases the iD
         Attribute("eduPersonOrcid", "urn:oid:1.3.6.1.4.1.5923.1.1.1.16"),
     )
 }
 
+AFFILIATION_DETAILS = ("ou", "title")
+"""The attributes from which an organisation may choose the department and the title of an employment."""
 KEYS = tuple(row.id for row in ATTRIBUTES.values() if row.may_be_key)
 """The attributes that an organisation may choose as its key attribute."""
 

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import unquote
 
 from shibboleth.account_holder import parse_stable_id
 from shibboleth.account_time import same_issue_time
-from shibboleth.attributes import ATTRIBUTES, IDENTITY_PROVIDER, KEYS, fold
+from shibboleth.attributes import AFFILIATION_DETAILS, ATTRIBUTES, IDENTITY_PROVIDER, KEYS, fold
 from shibboleth.characters import XML_WHITE_SPACE, displayed, is_visible
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
 from shibboleth.organisation import Organisation, Organisations, UnknownOrganisation
@@ -115,6 +116,10 @@ class Person:
     """Values of eduPersonEntitlement; never stored."""
     entity_id: str = ""
     """The entityID of the Identity Provider where the person signed in; never stored with the person."""
+    affiliations: frozenset[str] = frozenset()
+    """What the person is in the organisation, such as `staff`: values of eduPersonScopedAffiliation in its scopes."""
+    affiliation_details: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """The values of the attributes AFFILIATION_DETAILS that have one value."""
 
     @property
     def key(self) -> str:
@@ -125,6 +130,11 @@ class Person:
     def prior_accounts(self) -> str:
         """The earlier eppns in one text, for display only."""
         return ", ".join(sorted(self.prior_keys))
+
+    @property
+    def affiliation_text(self) -> str:
+        """Affiliations, department and title in one text, for display only."""
+        return ", ".join([*sorted(self.affiliations), *self.affiliation_details.values()])
 
 
 class AttributeSource(Protocol):
@@ -239,6 +249,8 @@ _ATTRIBUTES_READ = (
     "funetEduPersonEPPNTimeStamp",
     "eduPersonOrcid",
     "eduPersonEntitlement",
+    "eduPersonScopedAffiliation",
+    *AFFILIATION_DETAILS,
 )
 
 
@@ -284,6 +296,8 @@ def person_from(
         released=frozenset(_released(session)),
         entitlements=frozenset(session.optional_values("eduPersonEntitlement")),
         entity_id=entity_id,
+        affiliations=frozenset(_affiliations(session, organisation)),
+        affiliation_details=MappingProxyType(dict(_affiliation_details(session))),
     )
 
 
@@ -353,3 +367,17 @@ def _released(session: ShibbolethSession) -> Iterator[OrcidId]:
     for text in session.optional_values("eduPersonOrcid"):
         with suppress(InvalidOrcidId):
             yield OrcidId.parse(text)
+
+
+def _affiliations(session: ShibbolethSession, organisation: Organisation) -> Iterator[str]:
+    for value in session.optional_values("eduPersonScopedAffiliation"):
+        affiliation, at, scope = value.rpartition("@")
+        if at and organisation.has_scope(scope):
+            yield affiliation.lower()
+
+
+def _affiliation_details(session: ShibbolethSession) -> Iterator[tuple[str, str]]:
+    for name in AFFILIATION_DETAILS:
+        values = {*map(displayed, session.optional_values(name))}
+        if len(values) == 1:  # none of several is chosen
+            yield name, values.pop()[:_MAX_NAME_LENGTH]

@@ -38,10 +38,6 @@ class Attempt:
     stable_id: str = ""
     claim_expires_at: datetime | None = None
     """Until when the holder of the iD may give it to this account; None where no other account has the iD."""
-    client_id: str = ""
-    """The OAuth client with which ORCID was asked."""
-    scope: str = ""
-    """The scope that was requested."""
     closed_at: datetime | None = None
     outcome: str | None = None
     """How it ended: `linked`, `replaced`, `unchanged`, `declined`, `cancelled`, or the log code of a problem."""
@@ -479,6 +475,72 @@ class FeedProgress:
     """Number of later changes."""
     oldest_unfetched_at: datetime | None
     """When the oldest later change that is kept was made."""
+
+
+class AffiliationSection(StrEnum):
+    """A section of an ORCID record to which an organisation writes."""
+
+    EDUCATION = "education"
+    EMPLOYMENT = "employment"
+
+
+class AffiliationItemState(StrEnum):
+    """The state of an item that the service wrote to an ORCID record."""
+
+    PENDING = "pending"
+    """It is not known whether ORCID added it."""
+    WRITTEN = "written"
+    CLOSED = "closed"
+    """It has an end date."""
+    DELETED = "deleted"
+    """The person deleted it at ORCID."""
+
+    @property
+    def open(self) -> bool:
+        """Whether the record may say that the affiliation lasts."""
+        return self in {AffiliationItemState.PENDING, AffiliationItemState.WRITTEN}
+
+
+@dataclass(frozen=True, slots=True)
+class Affiliation:
+    """What an organisation says of a person, for the ORCID record."""
+
+    sections: frozenset[AffiliationSection] = frozenset()
+    """Those in which there is something to write."""
+    department: str = ""
+    title: str = ""
+
+    @property
+    def section_names(self) -> str:
+        """The names of the sections, in alphabetical order with spaces between."""
+        return " ".join(sorted(self.sections))
+
+
+@dataclass(frozen=True, slots=True)
+class AffiliationPermission:
+    """A person's permission to write to the ORCID record of a link."""
+
+    link_id: str
+    consent: Consent
+    said: Affiliation
+    said_at: datetime
+    """When the Identity Provider first said so."""
+    refused_at: datetime | None = None
+    """Since when there has been no access token with which to write; None while there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class AffiliationItem:
+    """An item that the service wrote, or may have written, to an ORCID record."""
+
+    link_id: str
+    section: AffiliationSection
+    orcid_id: OrcidId
+    """The record."""
+    state: AffiliationItemState
+    changed_at: datetime
+    put_code: str | None = None
+    """ORCID's number of the item; None while it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,11 @@ from shibboleth.orcid_id import OrcidId, Registry
 from sql.audit import digest
 from sql.engines.base import Row
 from sql.records import (
+    Affiliation,
+    AffiliationItem,
+    AffiliationItemState,
+    AffiliationPermission,
+    AffiliationSection,
     Attempt,
     Change,
     ChangeKind,
@@ -95,8 +100,6 @@ def attempt_from_row(row: Row) -> Attempt:
         consumed_at=parse_optional_timestamp(row["consumed_at"]),
         orcid_id=optional_orcid_id(row["registry"], row["orcid"]),
         orcid_name=row["orcid_name"],
-        client_id=row["client_id"],
-        scope=row["scope"],
         closed_at=parse_optional_timestamp(row["closed_at"]),
         outcome=row["outcome"],
     )
@@ -309,3 +312,35 @@ def breaker_from_row(row: Row) -> TransferBreaker:
     """Return the circuit breaker of a row that has its columns."""
     open_until = parse_optional_timestamp(row["open_until"])
     return TransferBreaker(row["organisation"], row["transfer"], row["consecutive_failures"], open_until)
+
+
+def affiliation_values(said: Affiliation) -> dict[str, str]:
+    """Return the columns with what the organisation says."""
+    return {
+        "sections": said.section_names,
+        "department": storable(said.department),
+        "title": storable(said.title),
+    }
+
+
+def affiliation_permission_from_row(row: Row) -> AffiliationPermission:
+    """Return the permission of a row, joined with `consent_texts`."""
+    return AffiliationPermission(
+        row["link_id"],
+        Consent(row["version"], row["language"], row["text"], parse_timestamp(row["consent_at"])),
+        Affiliation(frozenset(map(AffiliationSection, row["sections"].split())), row["department"], row["title"]),
+        parse_timestamp(row["said_at"]),
+        parse_optional_timestamp(row["refused_at"]),
+    )
+
+
+def affiliation_item_from_row(row: Row) -> AffiliationItem:
+    """Return the item of a row of `affiliation_items` joined with its link."""
+    return AffiliationItem(
+        row["link_id"],
+        AffiliationSection(row["section"]),
+        orcid_id_from_row(row),
+        AffiliationItemState(row["state"]),
+        parse_timestamp(row["changed_at"]),
+        row["put_code"],
+    )

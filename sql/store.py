@@ -29,6 +29,7 @@ from sql.repositories.erasures import ErasureRepository
 from sql.repositories.incidents import IncidentRepository
 from sql.repositories.links import LinkRepository
 from sql.repositories.mail import MailRepository
+from sql.repositories.orcid.affiliations import AffiliationRepository
 from sql.repositories.orcid.record_statuses import RecordStatusRepository
 from sql.repositories.orcid.tokens import OrcidTokenRepository
 from sql.repositories.organisations import OrganisationRepository
@@ -84,6 +85,7 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._write_check = WriteCheck(engine)
+        self.affiliations = AffiliationRepository(engine)
         self.attempts = AttemptRepository(engine)
         self.attested_links = AttestedLinkRepository(engine)
         self.links = LinkRepository(engine)

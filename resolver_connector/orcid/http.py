@@ -44,6 +44,7 @@ def send(  # noqa: PLR0913 - all that a request depends on
     form: Mapping[str, str] | None = None,
     content: bytes | None = None,
     headers: Mapping[str, str] = MappingProxyType({}),
+    max_body: int = _MAX_BODY,
 ) -> OrcidResponse:
     """Send one request to ORCID, and return the response; follow no redirect.
 
@@ -52,6 +53,7 @@ def send(  # noqa: PLR0913 - all that a request depends on
         form: The body, as a form.
         content: The body, where it is not a form.
         headers: Further headers, and those that replace `Accept`.
+        max_body: The most bytes of the response's body.
 
     Raises:
         OrcidUnavailable: If there is no response, or it is too long.
@@ -81,19 +83,19 @@ def send(  # noqa: PLR0913 - all that a request depends on
                 stream=True,
                 hooks={"response": take_location},
             ) as response:
-                body, retry_after = _body(response, deadline), response.headers.get("Retry-After", "")
+                body, retry_after = _body(response, deadline, max_body), response.headers.get("Retry-After", "")
                 return OrcidResponse(response.status_code, body, locations[0], retry_after)
     except requests.RequestException as error:
         raise OrcidUnavailable(_reason(error)) from None
 
 
-def _body(response: requests.Response, deadline: Deadline) -> bytes:
+def _body(response: requests.Response, deadline: Deadline, max_body: int) -> bytes:
     body = bytearray()
     try:
         # One octet at a time: a read of more would wait until all have arrived, however slowly
         for octet in response.iter_content(1):
             body += octet
-            if len(body) > _MAX_BODY:
+            if len(body) > max_body:
                 raise OrcidUnavailable("the answer is too long")
             deadline.check()
     except requests.ConnectionError:

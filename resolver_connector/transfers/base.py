@@ -1,8 +1,8 @@
 """The interface of transfers.
 
 A transfer sends changes to an organisation's identity management (IdM). Each kind has a module in this package and a
-line in `TRANSFERS` (`__init__.py`). A kind is a `TransferModel`: a pydantic model whose fields are its settings, under
-`[[transfer]]` in the organisation's file.
+line in `TRANSFERS` (`__init__.py`). Its settings are a `TransferSettings`, a pydantic model: the fields are those under
+`[[transfer]]` in the organisation's file. The model of most kinds sends the changes too (`TransferModel`).
 """
 
 from __future__ import annotations
@@ -231,15 +231,19 @@ def transfer_setting(meaning: str, example: Any, *, default: Any = ..., **rules:
     return Field(default, description=meaning, examples=[example], **rules)
 
 
-class TransferModel(BaseModel):
-    """Base class of all kinds of transfers.
-
-    It defines how settings are read, and runs attempts with a deadline.
-    """
+class TransferSettings(BaseModel):
+    """Base class of the settings of all kinds of transfers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     kind: ClassVar[str]
+
+
+class TransferModel(TransferSettings):
+    """Base class of the kinds whose settings are all that they need.
+
+    It runs attempts with a deadline.
+    """
 
     _threads: BoundedThreads = PrivateAttr(default_factory=lambda: BoundedThreads(THREADS_OF_A_TRANSFER))
 

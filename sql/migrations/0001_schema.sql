@@ -24,9 +24,6 @@ create table attempts (
     orcid_name text not null,
     -- until when the holder of the iD may give it to the attempt's account; null where no other account has the iD
     claim_expires_at text,
-    -- the OAuth client with which ORCID was asked, and the scope that was requested
-    client_id text not null,
-    scope text not null,
     closed_at text,
     outcome text,
     check ((registry is null) = (orcid is null)),
@@ -209,6 +206,44 @@ create index orcid_tokens_of_a_link on orcid_tokens (link) where link is not nul
 create index orcid_tokens_due on orcid_tokens (client_id, next_attempt_at)
     where next_attempt_at is not null
     and revoked_at is null;
+
+-- What an organisation writes to ORCID records: the permission of a person who ticked the box for it, and what the
+-- organisation's Identity Provider said last of this person. A former link's permission counts no more.
+create table affiliation_permissions (
+    link_id text not null primary key references links (id) on delete cascade,
+    consent_digest text not null references consent_texts (digest),
+    consent_at text not null,
+    -- the sections of the record in which there is something to write, in alphabetical order: `education employment`
+    sections text not null,
+    -- empty where none is known
+    department text not null,
+    title text not null,
+    -- when the Identity Provider first said so
+    said_at text not null,
+    -- since when there has been no access token with which to write: the person took the permission back at ORCID, or
+    -- did not give it there; null while there is one
+    refused_at text
+);
+
+-- The items that the service wrote to ORCID records. A row is inserted before ORCID is asked to add the item.
+create table affiliation_items (
+    link_id text not null references links (id) on delete cascade,
+    section text not null check (section in ('education', 'employment')),
+    -- ORCID's number of the item; null while it is not known whether ORCID added it
+    put_code text,
+    -- `closed`: it has an end date; `deleted`: the person deleted it at ORCID
+    state text not null check (state in ('pending', 'written', 'closed', 'deleted')),
+    changed_at text not null,
+    primary key (link_id, section),
+    check ((put_code is null) = (state = 'pending'))
+);
+
+-- The requests that each ORCID client may send to the member API: when, in milliseconds since 1970, the next one may be
+-- sent. All processes share it.
+create table request_slots (
+    client_id text not null primary key,
+    next_at bigint not null
+);
 
 -- The round of look-ups at ORCID, one row for each registry.
 create table status_rounds (

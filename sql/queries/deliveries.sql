@@ -244,6 +244,21 @@ where deliveries.organisation = :organisation
 order by deliveries.created_at desc, deliveries.change_number desc, deliveries.transfer
 limit :limit;
 
+-- name: get_newest_delivery_to_transfer
+-- A person's newest one. A person has few deliveries: `|| ''` keeps both engines from reading all of the transfer's.
+select
+    deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
+    changes.previous_registry, changes.previous_orcid, changes.previous_person_key, changes.previous_account,
+    changes.at, changes.reason, changes.attested_by
+from deliveries
+left join changes on changes.organisation = deliveries.organisation
+    and changes.number = deliveries.change_number
+where deliveries.organisation = :organisation
+    and deliveries.person_key = :person_key
+    and deliveries.transfer || '' = :transfer
+order by deliveries.change_number desc
+limit 1;
+
 -- name: list_deliveries_in_state
 -- A page of one transfer's deliveries in one state, oldest first.
 select

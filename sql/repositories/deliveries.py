@@ -278,6 +278,13 @@ class DeliveryRepository(Repository):
         )
         return [rows.delivery_from_row(row) for row in found]
 
+    def newest_of_transfer(self, organisation_id: str, person_key: str, transfer: str) -> Delivery | None:
+        """Return the newest delivery of a person's changes to a transfer."""
+        row = self.engine.fetch_one(
+            "get_newest_delivery_to_transfer", organisation=organisation_id, person_key=person_key, transfer=transfer
+        )
+        return None if row is None else rows.delivery_from_row(row)
+
     def list_for_change(self, organisation_id: str, number: int) -> list[Delivery]:
         """Return the deliveries of one change, by the names of the transfers."""
         found = self.engine.fetch_all("list_deliveries_of_change", organisation=organisation_id, change_number=number)

@@ -304,6 +304,9 @@ class LinkRepository(Repository):
             moved = replace(link, person_key=new_key, account=account, suspended_at=None)
             delete_attempts(session, session.fetch_all("list_attempts_of_person", **old, limit=NO_LIMIT), now)
             with session.pipeline():
+                if claim is not None:
+                    # The one who claims the iD has agreed to nothing
+                    session.execute("delete_affiliation_permission", link_id=link.id)
                 session.execute(
                     "move_link",
                     id=link.id,

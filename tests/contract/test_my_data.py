@@ -9,8 +9,9 @@ import pytest
 
 import sql
 from shibboleth.orcid_id import Registry
-from sql.records import Mail, MailKind, ReleaseState
+from sql.records import AffiliationItemState, AffiliationSection, Mail, MailKind, ReleaseState
 from sql.rows import format_timestamp
+from tests.support.affiliation import STAFF
 from tests.support.database import driver_of
 from tests.support.factories import (
     CLIENT_ID,
@@ -102,6 +103,12 @@ def live(store):
     store.links.add(attempt, "20240101", make_consent(), FIRST, NOON, "second", ("idm",))
     store.deliveries.claim("worker", NOON, timedelta(minutes=1), 9)
     store.releases.record(store.links.get(UNIVERSITY, MAIJA), ReleaseState.SEEN, NOON + timedelta(days=1))
+    link = store.links.get(UNIVERSITY, MAIJA)
+    store.affiliations.permit(link, make_consent(text="They may write."), STAFF, "records", NOON)
+    store.affiliations.set_refused(link, NOON)
+    store.affiliations.add_item(link.id, AffiliationSection.EMPLOYMENT, NOON)
+    (item,) = store.affiliations.list_items(UNIVERSITY, MAIJA)
+    store.affiliations.set_item(UNIVERSITY, MAIJA, item, AffiliationItemState.WRITTEN, NOON, put_code="1001")
     token = store.orcid_tokens.claim(CLIENT_ID, "worker", NOON, timedelta(minutes=1))
     store.orcid_tokens.reschedule(token, "temporary", NOON + timedelta(days=1), NOON)
     store_token(store, answered(store, MAIJA, SECOND))
@@ -140,7 +147,13 @@ def test_every_value_that_is_stored_of_a_person_is_in_the_file(store, maija):
     rows = {table: asking(store, f"select * from {table} where person_key = '{MAIJA}'") for table in TABLES}
     rows |= {
         table: asking(store, f"select * from {table}")
-        for table in ("acknowledgements", "consent_texts", "orcid_tokens")
+        for table in (
+            "acknowledgements",
+            "affiliation_items",
+            "affiliation_permissions",
+            "consent_texts",
+            "orcid_tokens",
+        )
     }
 
     held = set(leaves(json.loads(maija.get("/me/data.json").body)))
@@ -291,7 +304,7 @@ def test_a_thousand_things_are_read_by_as_many_questions_as_none(store, maija, p
     maija.get(path)
 
     assert asked == before
-    assert len(asked) < 16
+    assert len(asked) < 17
 
 
 def begin_many(store):

@@ -18,7 +18,17 @@ from sql.store import open_store
 from tests.support.factories import NOON
 
 TABLES = (
-    *("attempts", "links", "consent_texts", "changes", "organisations", "events"),
+    *(
+        "affiliation_items",
+        "affiliation_permissions",
+        "request_slots",
+        "attempts",
+        "links",
+        "consent_texts",
+        "changes",
+        "organisations",
+        "events",
+    ),
     *("daily_counts", "counted_events", "credential_rights", "incidents", "identity_providers"),
     *("deliveries", "circuit_breakers", "acknowledgements", "erasures", "mails", "read_events", "pending_removals"),
     *("status_rounds", "orcid_tokens"),

@@ -17,7 +17,6 @@ def check_configuration(config: Config) -> Iterator[CheckResult]:
     """Show the addresses of the service, and check credentials and files."""
     yield from _addresses(config)
     yield from _misconfigured(config)
-    yield from _orcid_clients(config)
     yield from _credentials(config)
     yield from _secret_files(config)
     yield from _transfer_files(config)
@@ -44,29 +43,11 @@ def _misconfigured(config: Config) -> Iterator[CheckResult]:
             yield CheckResult(Level.ERROR, "organisation", text, problem.fix, details)
 
 
-def _orcid_clients(config: Config) -> Iterator[CheckResult]:
-    for organisation_id, settings in config.organisation_settings.items():
-        if settings.orcid is None:
-            continue
-        client_id, asks = settings.orcid.client_id, ", ".join(settings.orcid.permissions) or "the iD alone"
-        details = {
-            "organisation": organisation_id,
-            "client_id": client_id,
-            "permissions": [*settings.orcid.permissions],
-        }
-        text = f"{organisation_id} has its own, {client_id}, with the same redirect URI; it asks for {asks}"
-        yield CheckResult(Level.INFO, "ORCID client", text, details=details)
-        if settings.fetches_tokens and not settings.orcid.permissions:
-            text = f"{organisation_id} has a credential with the right tokens, and its client asks for the iD alone"
-            fix = f"add scopes to [orcid] in organisations/{organisation_id}.toml, or remove the right"
-            yield CheckResult(Level.WARNING, "credential", text, fix, {"organisation": organisation_id})
-
-
 def _credentials(config: Config) -> Iterator[CheckResult]:
     # An organisation with a transfer gets its iDs pushed, and needs no credential
     for settings in config.organisation_settings.values():
         organisation = settings.organisation
-        if settings.keeps_links and not settings.credentials and not settings.transfers:
+        if settings.keeps_links and not settings.credentials and not settings.idm_transfers:
             text = f"{organisation.id} has no credential and no transfer, so it cannot get its people's iDs"
             fix = f"add a [[credential]] to organisations/{organisation.id}.toml; docs/settings.md shows one"
             yield CheckResult(Level.WARNING, "credential", text, fix, {"organisation": organisation.id})

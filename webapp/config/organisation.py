@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from resolver_connector.credentials import Right
+from resolver_connector.transfers.orcid import OrcidTransfer
 from shibboleth.account_holder import STABLE_IDS
 from shibboleth.attributes import KEYS
 from shibboleth.orcid_id import Registry
@@ -19,10 +20,12 @@ from webapp.config import validators
 from webapp.config.access import AdministratorSettings, CredentialSettings, require_unique_credential_names
 from webapp.config.base import Table, context_of, section, setting
 from webapp.config.errors import InvalidSetting, SettingProblem
-from webapp.config.orcid_client import OrganisationOrcidClient
 from webapp.config.texts import A_LANGUAGE, LANGUAGES, ORGANISATION_NAMES, PrivacyNotices, RetentionSettings, Texts
 from webapp.config.transfers import TransferTable, require_unique_names
 from webapp.i18n.catalogues import SOURCE
+
+AffiliationSettings = OrcidTransfer
+"""The settings of the transfer that writes to people's ORCID records, for pages."""
 
 
 class Keep(StrEnum):
@@ -131,6 +134,12 @@ def _require_stable_id(missing: MissingStableId, info: ValidationInfo) -> Missin
 
 
 def _require_receiver(keep: Keep, info: ValidationInfo) -> Keep:
+    kinds = [each.kind for each in info.data.get("transfer", ())]
+    if keep is Keep.NOTHING and OrcidTransfer.kind in kinds:
+        raise InvalidSetting(
+            'is "nothing" and there is a transfer of kind "orcid", which has to know later what it wrote to records',
+            'remove that [[transfer]], or write keep = "links"',
+        )
     if keep is Keep.NOTHING and info.data.get("transfer") == ():
         raise InvalidSetting(
             'is "nothing" and there is no transfer, so links would not reach the organisation',
@@ -140,12 +149,6 @@ def _require_receiver(keep: Keep, info: ValidationInfo) -> Keep:
         raise InvalidSetting(
             'is "nothing", so the connector has nothing to answer with',
             'remove each [[credential]], or write keep = "links"',
-        )
-    client = info.data.get("orcid")
-    if keep is Keep.NOTHING and client is not None and client.permissions:
-        raise InvalidSetting(
-            'is "nothing", so nothing can be kept that people permit at ORCID',
-            'write scopes = ["/authenticate"] in [orcid], or keep = "links"',
         )
     return keep
 
@@ -276,7 +279,6 @@ class OrganisationFile(Table):
     name: Names = section()
     administrators: AdministratorSettings = section()
     authority: AuthorityClients = section()
-    orcid: OrganisationOrcidClient | None = None
     notices: PrivacyNotices = section()
     retention: RetentionSettings = section()
     credential: Annotated[
@@ -368,10 +370,19 @@ class OrganisationSettings:
     """Texts of the privacy notice that replace the service's for its people."""
     retention_days: int | None = None
     """Days after which the data of a person without a link is deleted; None where it is kept until they erase it."""
-    orcid: OrganisationOrcidClient | None = None
-    """Its own client at ORCID; None if its people link with the service's."""
     authority_clients: frozenset[str] = frozenset()
     """The entityIDs of the services that may query the attribute authority about its people."""
+
+    @property
+    def affiliation_transfer(self) -> tuple[str, AffiliationSettings] | None:
+        """Name and settings of the transfer that writes to ORCID records."""
+        found = [(name, each) for name, each in self.transfers.items() if isinstance(each, OrcidTransfer)]
+        return found[0] if found else None
+
+    @property
+    def idm_transfers(self) -> tuple[str, ...]:
+        """The names of the transfers to the organisation's own systems."""
+        return tuple(name for name, each in self.transfers.items() if not isinstance(each, OrcidTransfer))
 
     @property
     def keeps_links(self) -> bool:
@@ -391,11 +402,6 @@ class OrganisationSettings:
     def uses_feed(self) -> bool:
         """Whether the organisation can fetch its changes from the connector."""
         return self.keeps_links and self.may(Right.FEED)
-
-    @property
-    def fetches_tokens(self) -> bool:
-        """Whether a system of the organisation may fetch access tokens."""
-        return self.may(Right.TOKENS)
 
     def transfer_label(self, transfer: str, language: str) -> str:
         """Return the label of a transfer in a language, else in English.

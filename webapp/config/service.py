@@ -250,9 +250,12 @@ class OrcidSettings(Table):
     )
 
     @property
-    def simulated(self) -> bool:
-        """Whether `base_url` is a simulator of ORCID."""
-        return self.base_url not in _REGISTRY_URLS.values()
+    def member_api_url(self) -> str:
+        """The root of ORCID's member API; a simulator has it below its own root."""
+        for registry, url in _REGISTRY_URLS.items():
+            if self.base_url == url:
+                return f"https://api.{registry.host}/v3.0"
+        return f"{self.base_url}/api/v3.0"
 
     @property
     def public_api_url(self) -> str:

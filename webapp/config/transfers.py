@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
 
+from resolver_connector.transfers.orcid import OrcidTransfer
 from webapp.config import validators
 from webapp.config.base import (
     ConfigContext,
@@ -76,10 +77,12 @@ def require_unique_names(transfers: tuple[TransferTable, ...]) -> tuple[Transfer
     """Return the transfers of an organisation, whose names must be unique.
 
     Raises:
-        InvalidSetting: If two have the same name.
+        InvalidSetting: If two have the same name, or two write to ORCID records.
     """
     if len({each.name for each in transfers}) < len(transfers):
         raise InvalidSetting("has two with the same name", "give each its own name")
+    if [each.kind for each in transfers].count(OrcidTransfer.kind) > 1:
+        raise InvalidSetting('has two of kind "orcid", which would write the same twice', "remove one of them")
     return transfers
 
 

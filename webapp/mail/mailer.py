@@ -141,7 +141,9 @@ class MailComposer:
     def answers(self, mail: Mail, language: Language) -> tuple[str, Lines] | None:
         """Return subject and lines about the results of the deliveries."""
         owed = self.store.deliveries.list_for_change(mail.organisation, mail.change_number)
-        own = [each for each in owed if each.person_key == mail.person_key]
+        settings = self.organisation_settings.get(mail.organisation)
+        hidden = settings.affiliation_transfer if settings else None
+        own = [each for each in owed if each.person_key == mail.person_key and each.transfer != (hidden or ("",))[0]]
         if not own:
             return None
         lines = [line for each in own for line in (*self._answer(each, language), "")]

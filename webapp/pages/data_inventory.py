@@ -179,7 +179,6 @@ OUTCOMES: Labels = MappingProxyType(
         "orcid-refused": gettext_noop("ORCID did not accept the answer"),
         "orcid-unavailable": gettext_noop("ORCID did not answer"),
         "orcid-misconfigured": gettext_noop("this service could not talk to ORCID"),
-        "orcid-client-changed": gettext_noop("the settings had changed in the meantime"),
         "empty-callback": gettext_noop("ORCID sent no answer"),
     }
 )
@@ -216,11 +215,13 @@ EVENTS: Labels = MappingProxyType(
         "given-away": gettext_noop("moved to another account"),
         "reassigned": gettext_noop("the account was given to somebody else"),
         "erasure-requested": gettext_noop("everything about you is to be erased"),
+        "affiliation-permitted": gettext_noop("you agreed that your organisation writes to your ORCID record"),
+        "affiliation-withdrawn": gettext_noop("you stopped that your organisation writes to your ORCID record"),
+        "affiliation-written": gettext_noop("your organisation wrote an entry to your ORCID record"),
+        "affiliation-closed": gettext_noop("the entry on your ORCID record got an end date"),
+        "affiliation-removed": gettext_noop("the entry is not on your ORCID record any more"),
+        "affiliation-deleted": gettext_noop("you had deleted the entry at ORCID, and it is not written again"),
         "person-looked-up": gettext_noop("a system of your organisation asked which account has the iD"),
-        "orcid-token-read": gettext_noop(
-            "a system of your organisation fetched the access that you permitted at ORCID"
-        ),
-        "permissions-removed": gettext_noop("you took back what you had permitted at ORCID"),
         "person-searched": gettext_noop("somebody who looks after this service looked at your connection"),
     }
 )
@@ -251,6 +252,8 @@ FACTS: Labels = MappingProxyType(
         "by_organisation": gettext_noop("Where they signed in"),
         "from": gettext_noop("Organisation before"),
         "into": gettext_noop("Organisation since then"),
+        "section": gettext_noop("Section of your ORCID record"),
+        "put_code": gettext_noop("Number of the entry at ORCID"),
     }
 )
 """The meaning of a fact of an audit event, by its name."""
@@ -264,9 +267,26 @@ RECORD_STATES: Labels = MappingProxyType(
     }
 )
 """The state of an iD's record at ORCID."""
+AFFILIATION_SECTIONS: Labels = MappingProxyType(
+    {
+        "employment": gettext_noop("Employment"),
+        "education": gettext_noop("Education"),
+    }
+)
+"""The sections of an ORCID record to which organisations write."""
+ITEM_STATES: Labels = MappingProxyType(
+    {
+        "pending": gettext_noop("being written"),
+        "written": gettext_noop("written"),
+        "closed": gettext_noop("it has an end date"),
+        "deleted": gettext_noop("deleted by you at ORCID"),
+    }
+)
+"""The state of an entry on an ORCID record."""
 FACT_VALUES: Labels = MappingProxyType(
     {
         **ANSWERS,
+        **AFFILIATION_SECTIONS,
         **REASONS,
         **RECORD_STATES,
         "removed by the person": gettext_noop("you removed it"),
@@ -313,6 +333,7 @@ NEVER_SHOWN: Mapping[str, str] = MappingProxyType(
         "links.next_check_at": gettext_noop("when ORCID is asked next whether the iD is in use"),
         "links.consent_digest": gettext_noop("under which number the text you agreed to is filed"),
         "consent_texts.digest": gettext_noop("under which number the text you agreed to is filed"),
+        "affiliation_permissions.consent_digest": gettext_noop("under which number the text you agreed to is filed"),
         "erasures.id": gettext_noop("under which number your wish to be erased is filed"),
         "erasures.uses_feed": gettext_noop("whether your organisation fetches removals by itself"),
         **dict.fromkeys(
@@ -330,6 +351,7 @@ NEVER_SHOWN: Mapping[str, str] = MappingProxyType(
 TABLES_WITHOUT_PERSON: Mapping[str, str] = MappingProxyType(
     {
         "organisations": "numbers of an organisation",
+        "request_slots": "when the next request may be sent to ORCID's member API",
         "status_rounds": "how many requests were sent to ORCID's public API",
         "identity_providers": "through which Identity Providers people came, and on which day last",
         "circuit_breakers": "how an organisation's interfaces work",
@@ -388,6 +410,7 @@ PERSON = Section(
         ("stable_id", gettext_noop("Your identifier that never changes"), FROM_ORGANISATION, "", "stable_id"),
         ("prior_accounts", gettext_noop("Your earlier accounts"), FROM_ORGANISATION, "", "prior_accounts"),
         ("released", gettext_noop("ORCID iDs that your organisation releases"), FROM_ORGANISATION, "", "released"),
+        ("affiliation", gettext_noop("What you are in your organisation"), FROM_ORGANISATION, "", "affiliation_text"),
     ),
 )
 
@@ -479,6 +502,63 @@ LINKS = Section(
     erased_when_inactive=True,
 )
 
+AFFILIATION_PERMISSIONS = Section(
+    "affiliation_permissions",
+    gettext_noop("What your organisation may write to your ORCID record"),
+    gettext_noop("To write to your ORCID record that you work or study at your organisation, as you agreed."),
+    gettext_noop("Until you stop it. That of a connection that has ended stays until you have everything erased."),
+    _fields(
+        "affiliation_permissions",
+        ("consent_text", gettext_noop("What you agreed to"), FROM_PERSON, "consent_texts.text", "consent.text"),
+        ("consent_at", gettext_noop("When you agreed"), FROM_PERSON, "consent_at", "consent.at"),
+        (
+            "consent_language",
+            gettext_noop("Language of the text"),
+            FROM_PERSON,
+            "consent_texts.language",
+            "consent.language",
+        ),
+        (
+            "consent_version",
+            gettext_noop("Version of the text"),
+            FROM_SERVICE,
+            "consent_texts.version",
+            "consent.version",
+        ),
+        ("sections", gettext_noop("What is written"), FROM_ORGANISATION, "sections", "said.section_names"),
+        ("department", gettext_noop("Department"), FROM_ORGANISATION, "department", "said.department"),
+        ("title", gettext_noop("Title"), FROM_ORGANISATION, "title", "said.title"),
+        ("said_at", gettext_noop("Since when your organisation says so"), FROM_SERVICE, "said_at", "said_at"),
+        ("refused_at", gettext_noop("Without a permission at ORCID since"), FROM_ORCID, "refused_at", "refused_at"),
+        ("link", gettext_noop("Number of the connection"), FROM_SERVICE, "link_id", "link_id"),
+    ),
+    erased_when_inactive=True,
+)
+
+AFFILIATIONS = Section(
+    "affiliations",
+    gettext_noop("What your organisation wrote to your ORCID record"),
+    gettext_noop("To keep it up to date, to end it, and to write nothing twice."),
+    _WITH_LINKS,
+    _fields(
+        "affiliation_items",
+        (
+            "section",
+            gettext_noop("Section of your ORCID record"),
+            FROM_ORGANISATION,
+            "section",
+            "section",
+            AFFILIATION_SECTIONS,
+        ),
+        ("orcid", gettext_noop("ORCID iD"), FROM_ORCID, "links.registry links.orcid", "orcid_id"),
+        ("state", gettext_noop("How it stands"), FROM_SERVICE, "state", "state", ITEM_STATES),
+        ("changed_at", gettext_noop("Since when"), FROM_SERVICE, "changed_at", "changed_at"),
+        ("put_code", gettext_noop("Number of the entry at ORCID"), FROM_ORCID, "put_code", "put_code"),
+        ("link", gettext_noop("Number of the connection"), FROM_SERVICE, "link_id", "link_id"),
+    ),
+    erased_when_inactive=True,
+)
+
 ATTEMPTS = Section(
     "attempts",
     gettext_noop("Visits to ORCID that you began"),
@@ -500,8 +580,6 @@ ATTEMPTS = Section(
         ("stable_id", gettext_noop("Your identifier that never changes"), FROM_ORGANISATION, "stable_id", "stable_id"),
         ("orcid", gettext_noop("ORCID iD"), FROM_ORCID, "registry orcid", "orcid_id"),
         ("orcid_name", gettext_noop("Name at ORCID"), FROM_ORCID, "orcid_name", "orcid_name"),
-        ("scope", gettext_noop("What ORCID was asked for"), FROM_PERSON, "scope", "scope"),
-        ("client", gettext_noop("By whose client ORCID was asked"), FROM_SERVICE, "client_id", "client_id"),
         ("answered_at", gettext_noop("Back from ORCID"), FROM_SERVICE, "consumed_at", "consumed_at"),
         ("expires_at", gettext_noop("To be finished by"), FROM_SERVICE, "expires_at", "expires_at"),
         (
@@ -721,6 +799,8 @@ SECTIONS = (
     PERSON,
     LINKS,
     ORCID_TOKENS,
+    AFFILIATION_PERMISSIONS,
+    AFFILIATIONS,
     ATTEMPTS,
     CHANGES,
     DELIVERIES,

@@ -9,6 +9,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from sql.records import ChangeKind, DeliveryState, PersonStatus
+from webapp.config.organisation import OrganisationSettings
 from webapp.i18n.language import gettext_noop
 
 ON_ITS_WAY = gettext_noop("It is on its way.")
@@ -179,8 +180,12 @@ def link_state(
     return LinkState.CONNECTED
 
 
-def delivery_status(person_status: PersonStatus) -> DeliveryStatus:
-    """Return the progress of a person's newest change."""
+def delivery_status(person_status: PersonStatus, settings: OrganisationSettings) -> DeliveryStatus:
+    """Return the progress of a person's newest change.
+
+    What is written to the ORCID record is not among it.
+    """
+    affiliation = settings.affiliation_transfer
     transfers = tuple(
         TransferStatus(
             name=each.transfer,
@@ -190,5 +195,6 @@ def delivery_status(person_status: PersonStatus) -> DeliveryStatus:
             at=each.finished_at or each.last_attempt_at,
         )
         for each in person_status.deliveries
+        if affiliation is None or each.transfer != affiliation[0]
     )
     return DeliveryStatus(person_status.newest_change, transfers, person_status.fetched_at)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from resolver_connector.orcid.scopes import Scope, permissions_in
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
 from sql.errors import AccountLinked, AttemptClosed, LinkChanged
 from sql.records import Attempt, ChangeKind, Link
@@ -18,15 +17,9 @@ from webapp.linking.service import CallbackParams, NoSuchAttempt, NotAgreed, mak
 from webapp.linking.unread_events import mark_read, unread_events
 from webapp.log import log
 from webapp.operator import incidents
+from webapp.pages.affiliation import affiliation_status, consent_text, permit, record_affiliation
 from webapp.pages.context import AppContext
 from webapp.pages.delivery_status import LINK_STATE_TEXTS, DeliveryStatus, delivery_status, link_state
-from webapp.pages.permissions import (
-    PERMISSION_TEXTS,
-    granted_permissions,
-    offered_permissions,
-    permission_status,
-    start,
-)
 from webapp.pages.problems import ORGANISATION_HELP, PROBLEMS, PROBLEMS_BY_CODE, Problem
 from webapp.pages.release import record_release, release_notice
 from webapp.pages.request import Page, PageRequest, Redirect
@@ -35,10 +28,6 @@ CONSENT = gettext_noop(
     "I agree that the ORCID iD and the account shown above are connected, and that this service hands the two to "
     "%(organisation)s, which may release the iD to the services I sign in to. I can remove the connection here at "
     "any time."
-)
-CONSENT_PERMISSIONS = gettext_noop(
-    "What I permitted %(organisation)s to do at ORCID it may do until I take that back or the connection ends. For "
-    "that, this service keeps the access that ORCID gave, encrypted."
 )
 CONSENT_KEEPING_NOTHING = gettext_noop(
     "I agree that the ORCID iD and the account shown above are connected, and that this service hands the two to "
@@ -51,14 +40,16 @@ def me(context: AppContext, request: PageRequest) -> Page:
     """Show the person's own page."""
     person, person_status = request.person, request.person_status
     link = record_release(context.store, person, person_status.link, request.now)
-    status = delivery_status(person_status)
+    status = delivery_status(person_status, context.settings(person.organisation))
     released = own_released_ids(context.store, person, link)
+    record_affiliation(context, request)
     variables = {
         "link": link,
         "unread": unread_events(context.store, person, link),
         **_link_state(context, request, status),
         "token": csrf_token(request.browser, person),
         "delivery_status": status,
+        "affiliation": affiliation_status(context, person.organisation, link),
         # A suspended iD is not expected to be released
         "release": None
         if link and link.suspended_at
@@ -66,8 +57,6 @@ def me(context: AppContext, request: PageRequest) -> Page:
         "orcid_unavailable": context.linking.orcid_status.recently_failed(request.now),
         "resume_path": _resume_path(context, request),
         "earlier": _earlier_link(context, request),
-        "permissions": permission_status(context, request),
-        "permission_texts": PERMISSION_TEXTS,
     }
     return Page("me.html", variables)
 
@@ -137,6 +126,11 @@ def _resume_path(context: AppContext, request: PageRequest) -> str:
     return _path_of(attempt)
 
 
+def start(context: AppContext, request: PageRequest) -> Redirect:
+    """Start an attempt and redirect to ORCID."""
+    return Redirect(context.linking.start(request.person, request.browser, request.language.code, request.now))
+
+
 def callback(context: AppContext, request: PageRequest) -> Redirect:
     """Handle the redirect URI, and redirect to an address without the code."""
     params = CallbackParams(*(request.parameter(name) for name in ("state", "code", "error")))
@@ -161,12 +155,10 @@ def submit_confirmation(context: AppContext, request: PageRequest) -> Page | Red
         if "another" in form:
             context.linking.cancel(*who, request.now)
             # Without openid ORCID does not ask a signed-in user again, so the user has to sign out there first
-            asks = context.linking.client_of(request.person.organisation.id).asks_to_sign_in
-            return start(context, request) if asks else Redirect("/me/another-account")
+            return start(context, request) if context.linking.orcid.asks_to_sign_in else Redirect("/me/another-account")
         if form.get("agree") != "yes":
             return _confirm_page(context, request, PROBLEMS[NotAgreed])
-        granted = granted_permissions(context, request, attempt_id)
-        consent = make_consent(_consent_text(context, request, granted), request.language.code, request.now)
+        consent = make_consent(_consent_text(context, request), request.language.code, request.now)
         replacing = _shown_orcid_id(context, request, form["replacing"]) if form.get("replacing") else None
         change = context.linking.confirm(*who, consent, replacing, request.now)
     except AttemptClosed:
@@ -174,9 +166,30 @@ def submit_confirmation(context: AppContext, request: PageRequest) -> Page | Red
     except LinkChanged:
         return _confirm_page(context, request, PROBLEMS[LinkChanged])
     _log(request, change.kind if change else "unchanged", attempt_id)
+    _queue_affiliation(context, request)
     if change:
         context.deliver_now(change)
     return Redirect(f"/me/result/{attempt_id}")
+
+
+def _affiliation_consent(context: AppContext, request: PageRequest) -> str:
+    # The text of the second box; empty where the organisation writes nothing to ORCID records
+    organisation = request.person.organisation
+    transfer = context.settings(organisation).affiliation_transfer
+    return "" if transfer is None else consent_text(transfer[1], organisation, request.language)
+
+
+def _queue_affiliation(context: AppContext, request: PageRequest) -> None:
+    # The person may have ticked the second box, or have permitted at ORCID what was not permitted before
+    transfer = context.settings(request.person.organisation).affiliation_transfer
+    link = None if transfer is None else context.linking.current_link(request.person)
+    if transfer is None or link is None:
+        return
+    name, settings = transfer
+    if request.form.get("affiliation") == "yes":
+        permit(context, request, link, settings, name)
+    elif context.store.affiliations.permission(link.id) is not None:
+        context.store.affiliations.queue(link, name, request.now)
 
 
 def another_account(_context: AppContext, request: PageRequest) -> Page:
@@ -204,12 +217,9 @@ def result(context: AppContext, request: PageRequest) -> Page | Redirect:
 
 
 def _result_page(context: AppContext, request: PageRequest, outcome: str) -> Page:
-    status = delivery_status(request.person_status)
+    status = delivery_status(request.person_status, context.settings(request.person.organisation))
     variables = {
         "outcome": outcome,
-        "offered": offered_permissions(context, request),
-        "permissions": permission_status(context, request),
-        "permission_texts": PERMISSION_TEXTS,
         "link": request.person_status.link,
         "token": csrf_token(request.browser, request.person),
         "delivery_status": status,
@@ -246,13 +256,13 @@ def remove(context: AppContext, request: PageRequest) -> Redirect:
     return Redirect("/me/removed")
 
 
-def removed(_context: AppContext, request: PageRequest) -> Page | Redirect:
+def removed(context: AppContext, request: PageRequest) -> Page | Redirect:
     """Show that the link is removed; redirect to `/me` if there is a link."""
     if request.person_status.link is not None:
         return Redirect("/me")
     variables = {
         "token": csrf_token(request.browser, request.person),
-        "delivery_status": delivery_status(request.person_status),
+        "delivery_status": delivery_status(request.person_status, context.settings(request.person.organisation)),
     }
     return Page("removed.html", variables)
 
@@ -307,17 +317,16 @@ def _confirm_page(context: AppContext, request: PageRequest, problem: Problem | 
         return Redirect(f"/me/result/{attempt_id}")
     if attempt.claim_expires_at is not None:
         return Redirect(_path_of(attempt))
-    granted = granted_permissions(context, request, attempt_id)
     variables = {
         "attempt": attempt,
-        "granted": granted,
-        "not_granted": [scope for scope in permissions_in(attempt.scope) if scope not in granted],
-        "permission_texts": PERMISSION_TEXTS,
         "unread": unread_events(context.store, person, request.person_status.link),
         "current": context.linking.current_link(person) if problem else request.person_status.link,
-        "consent": _consent_text(context, request, granted),
+        "consent": _consent_text(context, request),
+        "affiliation_consent": _affiliation_consent(context, request),
+        # Only on the page that a form without the first tick leads to
+        "affiliation_ticked": request.form.get("affiliation") == "yes",
         "token": csrf_token(request.browser, person),
-        "transfers": tuple(context.settings(request.person.organisation).transfers),
+        "transfers": context.settings(request.person.organisation).idm_transfers,
         "problem": problem,
     }
     return Page("confirm.html", variables, problem.status if problem else 200)
@@ -352,13 +361,11 @@ def _shown_orcid_id(context: AppContext, request: PageRequest, text: str) -> Orc
         raise LinkChanged(context.linking.current_link(request.person)) from None
 
 
-def _consent_text(context: AppContext, request: PageRequest, granted: Sequence[Scope]) -> str:
+def _consent_text(context: AppContext, request: PageRequest) -> str:
     # Without facts about the person, so that the text is stored once for all who agreed to it
     organisation = request.person.organisation
-    texts = [CONSENT if context.settings(organisation).keeps_links else CONSENT_KEEPING_NOTHING]
-    texts += [CONSENT_PERMISSIONS] if granted else []
-    name = organisation.name(request.language.code)
-    return " ".join(request.language.gettext(text, organisation=name) for text in texts)
+    text = CONSENT if context.settings(organisation).keeps_links else CONSENT_KEEPING_NOTHING
+    return request.language.gettext(text, organisation=organisation.name(request.language.code))
 
 
 def _path_of(attempt: Attempt) -> str:

@@ -79,6 +79,6 @@ def _privacy(context: AppContext, request: PageRequest, organisation: Organisati
         "sections": [(each, each.kept(gettext, forgetful=forgetful, days=days, changes=changes)) for each in SECTIONS],
         "sources": SOURCES,
         "some_keep_nothing": own is None and not all(each.keeps_links for each in everyone),
-        "transfers": tuple(own.transfers) if own else (),
+        "transfers": own.idm_transfers if own else (),
     }
     return Page("privacy.html", variables)

@@ -71,7 +71,7 @@ def erased(context: AppContext, request: PageRequest) -> Page | Redirect:
         return Redirect("/me")
     variables = {
         "asked": context.store.erasures.get(person.organisation.id, person.key),
-        "delivery_status": delivery_status(request.person_status),
+        "delivery_status": delivery_status(request.person_status, context.settings(person.organisation)),
         "notified": _elsewhere(context, request),
     }
     return Page("erased.html", variables)
@@ -94,4 +94,4 @@ def _token(request: PageRequest) -> str:
 
 def _elsewhere(context: AppContext, request: PageRequest) -> Notified:
     settings = context.settings(request.person.organisation)
-    return Notified(tuple(settings.transfers), settings.looks_up, settings.uses_feed)
+    return Notified(settings.idm_transfers, settings.looks_up, settings.uses_feed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 from resolver_connector.orcid.clients import OrcidClients, OrcidCredentials
@@ -18,24 +17,18 @@ from webapp.log import log
 
 def make_orcid_clients(config: Config) -> OrcidClients:
     """Return the clients that are registered at ORCID."""
-    orcid, settings = config.orcid, config.organisation_settings
+    orcid = config.orcid
     service = OrcidCredentials(
         client_id=orcid.client_id,
         client_secret=orcid.client_secret.reveal(),
         base_url=orcid.base_url,
         registry=config.service.registry,
+        member_api_url=orcid.member_api_url,
         connect_timeout=orcid.connect_timeout,
         read_timeout=orcid.read_timeout,
         proxy=orcid.proxy,
     )
-    own = {organisation_id: each.orcid for organisation_id, each in settings.items() if each.orcid is not None}
-    return OrcidClients(
-        service,
-        {
-            organisation_id: replace(service, client_id=each.client_id, client_secret=each.client_secret.reveal())
-            for organisation_id, each in own.items()
-        },
-    )
+    return OrcidClients(service)
 
 
 def make_sealer(config: Config) -> TokenSealer | None:
@@ -58,4 +51,8 @@ def make_token_store(config: Config, store: Store) -> TokenStore:
 
 def make_revocation_queue(config: Config, store: Store, clock: Callable[[], datetime]) -> RevocationQueue:
     """Assemble what revokes ORCID's tokens for the worker."""
-    return RevocationQueue(store, make_orcid_clients(config), make_sealer(config), Revoker(), log, clock)
+    settings = config.organisation_settings.items()
+    transfers = {name: (each.affiliation_transfer[0],) for name, each in settings if each.affiliation_transfer}
+    return RevocationQueue(
+        store, make_orcid_clients(config), make_sealer(config), Revoker(), log, clock, transfers=transfers
+    )

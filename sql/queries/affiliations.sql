@@ -1,0 +1,146 @@
+-- name: lock_current_link
+-- A row if the link is current. In a transaction that holds the organisation's row lock, it stays so.
+select id, person_key
+from links
+where id = :link_id
+    and organisation = :organisation
+    and ended_at is null;
+
+-- name: get_affiliation_permission
+select affiliation_permissions.*, consent_texts.version, consent_texts.language, consent_texts.text
+from affiliation_permissions
+join consent_texts on consent_texts.digest = affiliation_permissions.consent_digest
+where affiliation_permissions.link_id = :link_id;
+
+-- name: list_affiliation_permissions_of_person
+-- Of the current and of former links.
+select affiliation_permissions.*, consent_texts.version, consent_texts.language, consent_texts.text
+from links
+join affiliation_permissions on affiliation_permissions.link_id = links.id
+join consent_texts on consent_texts.digest = affiliation_permissions.consent_digest
+where links.organisation = :organisation
+    and links.person_key = :person_key
+order by affiliation_permissions.consent_at desc, affiliation_permissions.link_id
+limit :limit;
+
+-- name: list_affiliation_items_of_person
+-- Of the current and of former links.
+select affiliation_items.*, links.registry, links.orcid
+from links
+join affiliation_items on affiliation_items.link_id = links.id
+where links.organisation = :organisation
+    and links.person_key = :person_key
+order by affiliation_items.changed_at desc, affiliation_items.link_id, affiliation_items.section
+limit :limit;
+
+-- name: set_affiliation_permission
+insert into affiliation_permissions (link_id, consent_digest, consent_at, sections, department, title, said_at)
+values (:link_id, :consent_digest, :now, :sections, :department, :title, :now)
+on conflict (link_id) do update
+set consent_digest = excluded.consent_digest,
+    consent_at = excluded.consent_at,
+    sections = excluded.sections,
+    department = excluded.department,
+    title = excluded.title,
+    said_at = excluded.said_at,
+    refused_at = null;
+
+-- name: update_said_affiliation
+-- Changes a row if it says something else.
+update affiliation_permissions
+set sections = :sections,
+    department = :department,
+    title = :title,
+    said_at = :now
+where link_id = :link_id
+    and (sections <> :sections or department <> :department or title <> :title);
+
+-- name: set_affiliation_refused
+-- Changes a row if it was not refused before.
+update affiliation_permissions
+set refused_at = :now
+where link_id = :link_id
+    and refused_at is null;
+
+-- name: clear_affiliation_refused
+update affiliation_permissions
+set refused_at = null
+where link_id = :link_id
+    and refused_at is not null;
+
+-- name: delete_affiliation_permission
+delete from affiliation_permissions
+where link_id = :link_id;
+
+-- name: delete_deleted_affiliation_items
+-- Those that the person deleted at ORCID: with a new permission they may be written again.
+delete from affiliation_items
+where link_id = :link_id
+    and state = 'deleted';
+
+-- name: insert_affiliation_item
+insert into affiliation_items (link_id, section, state, changed_at)
+values (:link_id, :section, 'pending', :now);
+
+-- name: set_affiliation_item
+update affiliation_items
+set put_code = :put_code,
+    state = :state,
+    changed_at = :now
+where link_id = :link_id
+    and section = :section;
+
+-- name: delete_affiliation_item
+delete from affiliation_items
+where link_id = :link_id
+    and section = :section;
+
+-- name: get_newest_delivery_of_person
+-- The newest delivery of a person to a transfer whose change is kept, and the person's newest change that is kept.
+select
+    changes.number,
+    (
+        select max(deliveries.change_number)
+        from deliveries
+        join changes as delivered on delivered.organisation = deliveries.organisation
+            and delivered.number = deliveries.change_number
+        where deliveries.organisation = :organisation
+            and deliveries.person_key = :person_key
+            and deliveries.transfer || '' = :transfer
+    ) as delivered_number,
+    changes.kind
+from (select 1 as one) as always
+left join changes on changes.organisation = :organisation
+    and changes.number = (
+        select max(newest.number)
+        from changes as newest
+        where newest.organisation = :organisation
+            and newest.person_key = :person_key
+    );
+
+-- name: requeue_delivery
+-- Makes a delivery wait again. An attempt that runs now keeps its lease until it expires, so that no other one runs beside
+-- it, but cannot finish the delivery: the number of attempts is part of its lease.
+update deliveries
+set state = 'waiting',
+    attempts = 0,
+    queued_at = :now,
+    next_attempt_at = :now,
+    finished_at = null
+where organisation = :organisation
+    and change_number = :change_number
+    and transfer = :transfer;
+
+-- name: reserve_request_slot
+-- Returns when the slot after the reserved one begins; no row if the next free one begins more than :longest later. One
+-- that begins even later was reserved by a machine with a wrong clock, and does not count.
+insert into request_slots (client_id, next_at)
+values (:client_id, :now + :interval)
+on conflict (client_id) do update
+set next_at = case
+        when request_slots.next_at > :now and request_slots.next_at <= :now + 2 * :longest then request_slots.next_at
+        else :now
+    end + :interval
+where request_slots.next_at <= :now + :longest
+    or request_slots.next_at > :now + 2 * :longest
+returning next_at;

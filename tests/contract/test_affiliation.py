@@ -1,0 +1,552 @@
+"""Affiliations on ORCID records, on each engine, against the simulator."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from cryptography.fernet import Fernet
+
+from resolver_connector.orcid.member_api import LONGEST_WAIT, MemberApi
+from resolver_connector.orcid.sealing import TokenSealer
+from resolver_connector.transfers.base import DeliveryFailed
+from resolver_connector.transfers.orcid import End
+from shibboleth.deadline import Deadline
+from sql.records import DeliveryState
+from tests.support.affiliation import (
+    ACCOUNT,
+    BOTH,
+    MAIJA,
+    MEMBER,
+    NAME,
+    NOTHING,
+    OTHER,
+    ROR,
+    SETTINGS,
+    STAFF,
+    STUDENT,
+    Bench,
+)
+from tests.support.factories import NOON, UNIVERSITY, make_attempt, make_consent, make_link
+from tests.support.service import serve_app
+
+DELETE = SETTINGS.model_copy(update={"end": End.DELETE})
+
+
+@pytest.fixture
+def bench(store, running_simulator):
+    simulator, _ = running_simulator
+    return Bench(store, simulator)
+
+
+def external_ids(item):
+    return [each["external-id-value"] for each in item.body["external-ids"]["external-id"]]
+
+
+def test_an_affiliation_is_written_once_and_as_the_settings_say(bench):
+    bench.permit()
+
+    assert bench.work() == "stored"
+
+    (item,) = bench.items()
+    assert item.body == {
+        "department-name": "Department of Examples",
+        "role-title": "University Lecturer",
+        "start-date": None,
+        "end-date": None,
+        "organization": {
+            "name": "Example University",
+            "address": {"city": "Helsinki", "region": None, "country": "FI"},
+            "disambiguated-organization": {
+                "disambiguated-organization-identifier": ROR,
+                "disambiguation-source": "ROR",
+            },
+        },
+        "url": None,
+        "external-ids": {
+            "external-id": [
+                {
+                    "external-id-type": "source-work-id",
+                    "external-id-value": f"orcid-connect:{bench.current.id}:employment",
+                    "external-id-url": None,
+                    "external-id-relationship": "self",
+                }
+            ]
+        },
+    }
+    assert bench.rows() == [("employment", "written")]
+    assert bench.requests() == ["GET employments", "POST employment"]
+
+
+def test_without_a_permission_nothing_is_sent(bench):
+    assert bench.work() == "already-there"
+    assert bench.requests() == []
+
+
+def test_a_change_is_put_and_the_same_again_sends_nothing(bench):
+    bench.permit(BOTH)
+    bench.work()
+    assert len(bench.items()) == len(bench.items("education")) == 1
+    bench.simulator.set_item_visibility(MAIJA, bench.items()[0].put_code, "private")
+
+    assert not bench.say(BOTH)
+    assert bench.say(replace(BOTH, department="Department of Others"))
+    assert bench.work() == "stored"
+
+    (item,) = bench.items()
+    assert (item.body["department-name"], item.visibility) == ("Department of Others", "private")
+    assert "visibility" not in item.body
+    assert bench.requests().count("PUT employment/n") == 1
+    assert "PUT education/n" not in bench.requests()
+
+
+@pytest.mark.parametrize(("end", "left"), [(End.DATE, 1), (End.DELETE, 0)])
+@pytest.mark.parametrize("how", ["stop", "remove", "say nothing"])
+def test_the_end_is_a_date_or_a_deletion(bench, end, left, how):
+    bench.settings = SETTINGS.model_copy(update={"end": end})
+    bench.permit()
+    bench.work()
+
+    {"stop": bench.stop, "remove": bench.remove, "say nothing": lambda: bench.say(NOTHING)}[how]()
+
+    assert bench.work() == "stored"
+    items = bench.items()
+    assert len(items) == left
+    dates = [{name: each["value"] for name, each in item.body["end-date"].items()} for item in items]
+    assert dates == [{"year": "2026", "month": "01", "day": "15"}] * left
+    assert bench.rows() == [("employment", "closed")] * left
+
+
+def test_from_student_to_staff(bench):
+    bench.permit(STUDENT)
+    bench.work()
+
+    bench.say(STAFF)
+    bench.work()
+
+    assert [bool(each.body["end-date"]) for each in (*bench.items("education"), *bench.items())] == [True, False]
+
+
+def test_an_ended_item_is_opened_again_and_none_is_added(bench):
+    bench.permit()
+    bench.work()
+    bench.say(NOTHING)
+    bench.work()
+
+    bench.say(STAFF)
+    assert bench.work() == "stored"
+    assert [each.body["end-date"] for each in bench.items()] == [None]
+
+    # Also after another link, which knows nothing of the item
+    bench.remove()
+    bench.work()
+    bench.link()
+    bench.permit()
+    assert bench.work() == "stored"
+    (item,) = bench.items()
+    assert item.body["end-date"] is None
+    assert len(external_ids(item)) == 2
+
+
+def test_what_the_person_deleted_at_orcid_is_not_written_before_they_tick_again(bench):
+    bench.permit()
+    bench.work()
+    bench.simulator.remove_item(MAIJA, bench.items()[0].put_code)
+
+    bench.say(replace(STAFF, title="Professor"))
+    assert bench.work() == "stored"
+    assert bench.delivery().message == "the person deleted the item at ORCID; it is not written again"
+    bench.say(STAFF)
+    assert bench.work() == "already-there"
+    assert (bench.items(), bench.rows()) == ([], [("employment", "deleted")])
+
+    bench.permit()
+    bench.work()
+    assert (len(bench.items()), bench.rows()) == (1, [("employment", "written")])
+
+
+@pytest.mark.parametrize("end", End)
+def test_what_the_person_deleted_at_orcid_needs_no_end(bench, end):
+    bench.settings = SETTINGS.model_copy(update={"end": end})
+    bench.permit()
+    bench.work()
+    bench.simulator.remove_item(MAIJA, bench.items()[0].put_code)
+
+    bench.remove()
+    assert bench.work() == "stored"
+    assert bench.rows() == []
+
+
+@pytest.mark.parametrize("fault", ["cut", "empty_body", "timeout", "wrong_json"])
+def test_an_item_whose_answer_was_lost_is_found_and_not_added_again(bench, fault):
+    bench.permit()
+    bench.simulator.faults.arm("api", "slow", seconds=0)  # the list
+    bench.simulator.faults.arm("api", fault, seconds=3)
+
+    assert bench.work() in {"temporary", "stored"}
+    bench.simulator.faults.release()
+    bench.say(replace(STAFF, title="Professor"))
+    bench.work(minutes=30)
+
+    (item,) = bench.items()
+    assert item.body["role-title"] == "Professor"
+    assert bench.rows() == [("employment", "written")]
+
+
+@pytest.mark.parametrize("end", End)
+def test_an_item_whose_answer_was_lost_is_ended_too(bench, end):
+    bench.settings = SETTINGS.model_copy(update={"end": end})
+    bench.permit()
+    bench.simulator.faults.arm("api", "slow", seconds=0)
+    bench.simulator.faults.arm("api", "cut")
+    assert bench.work() == "temporary"
+    assert (len(bench.items()), bench.rows()) == (1, [("employment", "pending")])
+
+    bench.remove()
+    assert bench.work(minutes=30) == "already-there"  # the delivery before it has done it
+    assert [bool(each.body["end-date"]) for each in bench.items()] == ([True] if end is End.DATE else [])
+
+
+def test_a_duplicate_that_the_list_did_not_show_is_read_back(bench):
+    """The item is added between the list and the request."""
+    bench.permit()
+    bench.work()
+    (item,) = bench.items()
+    (row,) = bench.store.affiliations.list_items(UNIVERSITY, ACCOUNT)
+    bench.store.affiliations.delete_item(UNIVERSITY, ACCOUNT, row, bench.now)
+    bench.simulator.remove_item(MAIJA, item.put_code)
+    handle, added = bench.simulator.items, []
+
+    def once(orcid, kind):
+        if not added:
+            added.append(bench.simulator.add_item(MAIJA, "employment", MEMBER.client_id, item.body))
+            return []
+        return handle(orcid, kind)
+
+    bench.simulator.items = once
+    try:
+        bench.say(replace(STAFF, title="Professor"))
+        assert bench.work() == "stored"
+    finally:
+        del bench.simulator.items
+    assert [each.body["role-title"] for each in bench.items()] == ["Professor"]
+    assert bench.requests() == ["GET employments", "POST employment", "GET employment/n", "PUT employment/n"]
+
+
+def test_what_the_organisations_own_system_wrote_is_taken_over_with_what_it_knows(bench):
+    bench.permit()
+    bench.work()
+    start = {"year": {"value": "2024"}, "month": {"value": "08"}, "day": None}
+    (item,) = bench.items()
+    body = {**item.body, "start-date": start, "external-ids": {"external-id": []}, "department-name": "Old"}
+    bench.simulator.remove_item(MAIJA, item.put_code)
+    theirs = bench.simulator.add_item(MAIJA, "employment", MEMBER.client_id, body)
+    foreign = bench.simulator.add_item(MAIJA, "employment", None, body)
+    past = {**body, "end-date": {"year": {"value": "2025"}, "month": None, "day": None}}
+    bench.simulator.add_item(MAIJA, "employment", MEMBER.client_id, past)
+    elsewhere = {**body, "organization": {**body["organization"], "disambiguated-organization": None}}
+    bench.simulator.add_item(MAIJA, "employment", MEMBER.client_id, elsewhere)
+    bench.say(NOTHING)
+    bench.work()
+
+    bench.say(STAFF)
+    assert bench.work() == "stored"
+
+    first, *others = bench.items()
+    assert (first.put_code, len(others)) == (theirs.put_code, 2)
+    assert (theirs.body["start-date"], theirs.body["department-name"]) == (start, "Department of Examples")
+    assert foreign.body == body
+
+
+def test_a_replaced_id_ends_the_item_on_the_old_record(bench):
+    bench.permit()
+    bench.work()
+
+    bench.link(OTHER)
+    bench.work()
+    assert [bool(each.body["end-date"]) for each in bench.items()] == [True]
+    assert bench.items(bare=OTHER) == []  # the person permitted it for the other record
+
+    bench.permit()
+    bench.work()
+    assert len(bench.items(bare=OTHER)) == 1
+
+
+def test_an_item_stays_when_the_account_is_renamed(bench):
+    bench.permit()
+    bench.work()
+
+    new = "maija.makela@yliopisto.example"
+    bench.store.links.move(UNIVERSITY, ACCOUNT, new, "person", "renamed", bench.now, transfers=(NAME,))
+    bench.work()
+    assert [each.body["end-date"] for each in bench.items()] == [None]
+    assert bench.store.deliveries.newest_of_transfer(UNIVERSITY, new, NAME).outcome == "already-there"
+
+    link = bench.store.links.get(UNIVERSITY, new)
+    assert bench.store.affiliations.record_said(link, replace(STAFF, title="Professor"), NAME, bench.now)
+    bench.work()
+    assert [each.body["role-title"] for each in bench.items()] == ["Professor"]
+
+
+def test_an_item_ends_when_another_person_claims_the_id(bench):
+    bench.permit()
+    bench.work()
+    attempt = make_attempt("ville@yliopisto.example", started_at=bench.now)
+    bench.store.attempts.add(attempt, state_hash="hash")
+    claim = {"holder": attempt, "claim": attempt.id, "transfers": (NAME,)}
+    bench.store.links.move(UNIVERSITY, ACCOUNT, attempt.account, "person", "given", bench.now, **claim)
+    bench.work()
+    assert [bool(each.body["end-date"]) for each in bench.items()] == [True]
+
+
+# The permission at ORCID
+
+
+def test_a_permission_that_was_taken_back_at_orcid_is_recorded_and_nothing_fails(bench):
+    bench.permit()
+    bench.work()
+    bench.grant()
+    bench.simulator.revoke_grants(MAIJA, MEMBER.client_id)
+
+    bench.say(replace(STAFF, title="Professor"))
+    assert bench.work() == "already-there"
+    found = bench.store.orcid_tokens.list_for_person(UNIVERSITY, ACCOUNT)
+    assert [each.withdrawn_at for each in found if each.revocation_due_at is None] == [bench.now]
+    assert bench.permission().refused_at == bench.now
+    assert bench.work() == "already-there"
+
+    bench.grant()
+    bench.store.affiliations.queue(bench.current, NAME, bench.now)
+    assert bench.permission().refused_at is None
+    assert bench.work() == "stored"
+    assert bench.items()[0].body["role-title"] == "Professor"
+
+
+@pytest.mark.parametrize("end", End)
+def test_an_item_is_deleted_with_a_permission_that_was_taken_back(bench, end):
+    bench.settings = SETTINGS.model_copy(update={"end": end})
+    bench.permit()
+    bench.work()
+    bench.simulator.revoke_grants(MAIJA, MEMBER.client_id)
+
+    bench.remove()
+    assert bench.work() == "stored"
+    assert (bench.items(), bench.rows()) == ([], [])
+
+
+def test_an_item_that_cannot_be_ended_is_a_dead_letter_and_known(bench):
+    bench.permit()
+    bench.work()
+    bench.tokens = replace(bench.tokens, sealer=TokenSealer([Fernet.generate_key().decode()]))
+
+    bench.remove()
+    assert bench.work() == "refused"
+    assert bench.delivery().state is DeliveryState.DEAD_LETTER
+    assert bench.rows() == [("employment", "written")]
+
+
+def test_without_the_scope_nothing_is_sent(bench):
+    bench.link(OTHER, ("/read-limited",))
+    bench.permit()
+
+    assert bench.work() == "already-there"
+    assert bench.requests() == []
+    assert bench.permission().refused_at is not None
+
+
+# Queueing
+
+
+def test_a_change_while_an_attempt_runs_is_not_lost(bench):
+    bench.permit()
+    deliveries = bench.store.deliveries
+    (leased,) = deliveries.claim("worker", bench.now, timedelta(minutes=1), 10)
+
+    bench.say(replace(STAFF, title="Professor"))
+    # No other attempt beside it, and what it did does not count
+    assert deliveries.claim("other", bench.now, timedelta(minutes=1), 10) == []
+    assert not deliveries.complete(leased, "worker", "stored", "", bench.now)
+    assert bench.work() == "stored"
+    assert bench.items()[0].body["role-title"] == "Professor"
+
+
+def test_a_link_older_than_the_transfer_gets_a_delivery(bench):
+    other = "ville@yliopisto.example"
+    make_link(bench.store, other, now=bench.now)
+    link = bench.store.links.get(UNIVERSITY, other)
+
+    assert bench.store.affiliations.permit(link, make_consent(), STAFF, NAME, bench.now)
+    assert bench.store.deliveries.newest_of_transfer(UNIVERSITY, other, NAME).waiting
+
+    bench.store.engine.execute("delete_changes_of_person", organisation=UNIVERSITY, person_key=other, number=99)
+    assert bench.store.affiliations.withdraw(link, NAME, bench.now)
+    assert bench.store.changes.newest_for_person(UNIVERSITY, other).kind == "linked"
+
+
+def test_the_permission_of_a_former_link_counts_no_more(bench):
+    bench.permit()
+    former = bench.current
+    bench.link(OTHER)
+
+    assert not bench.store.affiliations.permit(former, make_consent(), STAFF, NAME, bench.now)
+    assert bench.permission() is None
+    assert not bench.stop()
+    assert not bench.say(STUDENT)
+    assert [each.link_id for each in bench.store.affiliations.list_permissions(UNIVERSITY, ACCOUNT)] == [former.id]
+
+
+def test_all_processes_share_the_slots_of_a_client(store):
+    step, longest, reserve = timedelta(milliseconds=50), timedelta(milliseconds=100), store.affiliations.reserve_request
+
+    assert [reserve("APP-1", NOON, step, longest) for _ in range(4)] == [0, 0.05, 0.1, None]
+    assert reserve("APP-2", NOON, step, longest) == 0
+    assert reserve("APP-1", NOON + timedelta(seconds=1), step, longest) == 0
+    # A machine whose clock was a second ahead
+    assert reserve("APP-1", NOON, step, longest) == 0
+
+
+# What ORCID answers
+
+
+def result_of(status, *, code=None, error=None, body=None, headers=()):
+    """Answer a request to the member API with this, and return the result."""
+    content = {"error-code": code, "developer-message": "of 3f2c1b0a"} if code else {"error": error} if error else {}
+    data = json.dumps(content).encode() if body is None else body
+
+    def app(_environ, start_response):
+        start_response(f"{status} Status", [("Content-Length", str(len(data))), *headers])
+        return [data]
+
+    with serve_app(app) as address:
+        api = MemberApi(address, lambda _client: 0.0, 2, 2)
+        return api.request("POST", MAIJA, "APP-1", "3f2c1b0a", NOON, Deadline(5), {}).failure()
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "message"),
+    [
+        # The code decides, whatever the status is, and may be text
+        ({"status": 301, "code": 9007}, "refused", "merged"),
+        ({"status": 409, "code": 9007}, "refused", "merged"),
+        ({"status": 401, "code": "9017"}, "refused", "another record"),
+        ({"status": 403, "code": 9038}, "refused", "does not permit"),
+        ({"status": 409, "code": 9038}, "refused", "does not permit"),
+        ({"status": 403, "code": 9010}, "refused", "another ORCID client"),
+        ({"status": 403, "code": 9035}, "refused", "this service"),
+        ({"status": 404, "code": 9016}, "refused", "not at ORCID"),
+        ({"status": 404, "code": 9011}, "refused", "not at ORCID"),
+        ({"status": 409, "code": 9018}, "refused", "locked"),
+        ({"status": 409, "code": 9044}, "refused", "deactivated"),
+        ({"status": 409, "code": 9036}, "refused", "claimed"),
+        ({"status": 409, "code": 9021}, "conflict", "external id"),
+        ({"status": 409, "code": 9057}, "misconfigured", "client"),
+        ({"status": 400, "code": 9045}, "misconfigured", "ROR"),
+        ({"status": 400, "code": 9046}, "misconfigured", "organisation"),
+        ({"status": 400, "code": 9060}, "misconfigured", "city"),
+        ({"status": 400, "code": 9051}, "misconfigured", "country"),
+        ({"status": 400, "code": 9047}, "refused", "this service"),
+        ({"status": 400, "code": 9049}, "refused", "this service"),
+        ({"status": 400, "code": 9055}, "refused", "today"),
+        ({"status": 500, "code": 9008}, "temporary", "at ORCID"),
+        ({"status": 400, "code": 9999}, "refused", "9999"),
+        # The other form
+        ({"status": 401, "error": "invalid_token"}, "refused", "took the permission back"),
+        ({"status": 403, "error": "forbidden"}, "misconfigured", "member"),
+        ({"status": 401, "error": "invalid_client"}, "misconfigured", "client"),
+        ({"status": 403, "error": "something"}, "refused", "403"),
+        # The edge
+        ({"status": 403, "body": b"<!doctype html>Just a moment"}, "temporary", "without JSON"),
+        ({"status": 404, "body": b"<!doctype html>"}, "temporary", "without JSON"),
+        ({"status": 429, "body": b"Too Many Requests"}, "temporary", "429"),
+        ({"status": 503, "body": b""}, "temporary", "503"),
+        ({"status": 502}, "temporary", "502"),
+        ({"status": 302, "headers": [("Location", "https://orcid.org/elsewhere")]}, "misconfigured", "redirects"),
+        ({"status": 418}, "refused", "418"),
+    ],
+)
+def test_each_answer_has_its_outcome_and_no_text_of_orcids(answer, outcome, message):
+    result = result_of(**answer)
+
+    assert (result.outcome.value, message in result.message, "3f2c1b0a" in result.message) == (outcome, True, False)
+
+
+def test_a_wait_that_orcid_asks_for_is_kept():
+    assert result_of(503, body=b"", headers=[("Retry-After", "120")]).retry_after == timedelta(minutes=2)
+
+
+def test_a_request_that_has_to_wait_too_long_is_not_sent():
+    for delay in (None, 7.0):
+        api = MemberApi("http://127.0.0.1:9", lambda _client, delay=delay: delay)
+        with pytest.raises(DeliveryFailed) as failed:
+            api.request("GET", MAIJA, "APP-1", "token", NOON, Deadline(5))
+        assert failed.value.result.retry_after == LONGEST_WAIT
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [("locked", "refused"), ("deactivated", "refused"), ("deprecated", "refused"), ("unclaimed", "refused")],
+)
+def test_the_state_of_a_record_is_said_and_looked_up(bench, state, outcome):
+    primary = {"primary": OTHER} if state == "deprecated" else {}
+    bench.permit()
+    bench.work()
+    bench.simulator.users[MAIJA] = replace(bench.simulator.users[MAIJA], state=state, **primary)
+
+    bench.say(replace(STAFF, title="Professor"))
+
+    assert bench.work() == outcome
+    # Nothing that was written is left to be ended on a record that is not in use any more
+    bench.remove()
+    gone = state in {"deactivated", "deprecated"}
+    assert bench.work(minutes=60) == ("stored" if gone else "refused")
+    assert bench.rows() == ([] if gone else [("employment", "written")])
+
+
+def test_numbers_as_text_make_no_difference(bench):
+    bench.permit()
+    bench.simulator.faults.arm_always("api", "numbers_as_text")
+    assert bench.work() == "stored"
+    bench.say(replace(STAFF, title="Professor"))
+    assert bench.work() == "stored"
+    bench.remove()
+    assert bench.work() == "stored"
+    assert bench.rows() == [("employment", "closed")]
+
+
+@pytest.mark.parametrize("fault", ["html", "5xx", "empty_body", "wrong_json", "cut"])
+@pytest.mark.parametrize("end", End)
+def test_no_failure_of_a_later_request_leaves_a_wrong_record(bench, fault, end):
+    bench.settings = SETTINGS.model_copy(update={"end": end})
+    bench.permit()
+    bench.work()
+
+    bench.say(replace(STAFF, title="Professor"))
+    for number in range(1, 3):
+        for _ in range(1, number):
+            bench.simulator.faults.arm("api", "slow", seconds=0)
+        bench.simulator.faults.arm("api", fault)
+        assert bench.work(minutes=60) in {"temporary", "stored"}
+    assert bench.work(minutes=60) in {"stored", "already-there"}
+    assert [each.body["role-title"] for each in bench.items()] == ["Professor"]
+
+    bench.remove()
+    bench.simulator.faults.arm("api", fault)
+    bench.work(minutes=60)
+    bench.work(minutes=60)
+    assert [bool(each.body["end-date"]) for each in bench.items()] == ([True] if end is End.DATE else [])
+    assert bench.rows() == ([("employment", "closed")] if end is End.DATE else [])
+
+
+def test_an_access_token_is_in_no_log_line_and_no_message(bench, caplog):
+    caplog.set_level("DEBUG")
+    token = bench.grant()
+    bench.permit()
+    bench.work()
+    bench.simulator.revoke_grants(MAIJA)
+    bench.say(STUDENT)
+    bench.work()
+
+    assert token not in caplog.text
+    assert token not in repr(bench.store.deliveries.list_for_person(UNIVERSITY, ACCOUNT))

@@ -1,0 +1,141 @@
+"""The transfer of kind `orcid` against ORCID's simulator."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from cryptography.fernet import Fernet
+
+from demo.orcid.simulator import Client
+from resolver_connector.orcid.affiliation import SCOPE, AffiliationTransfer
+from resolver_connector.orcid.clients import OrcidClients, OrcidCredentials
+from resolver_connector.orcid.member_api import INTERVAL, LONGEST_WAIT, MemberApi
+from resolver_connector.orcid.revocation import Revoker
+from resolver_connector.orcid.sealing import TokenPair, TokenSealer
+from resolver_connector.orcid.tokens import GrantedTokens, TokenStore
+from resolver_connector.transfers.orcid import OrcidTransfer
+from shibboleth.orcid_id import Registry
+from sql.records import Affiliation, AffiliationSection
+from tests.support.delivery import LogRecorder, make_worker
+from tests.support.factories import NOON, UNIVERSITY, answered, make_consent
+from tests.support.service import orcid_id
+
+NAME = "records"
+"""The name of the transfer."""
+KEY = Fernet.generate_key().decode()
+ACCOUNT = "maija@yliopisto.example"
+MAIJA, OTHER = "0009-0000-0001-1111", "0009-0000-0002-2224"
+ROR = "https://ror.org/040af2s02"
+MEMBER = Client("APP-MEMBER0000000001", "secret-of-member", "Example University", (), kind="member")
+REQUIRED = {"organisation": "Example University", "city": "Helsinki", "country": "FI", "ror": ROR}
+SETTINGS = OrcidTransfer(**REQUIRED, department="ou", title="title")
+STAFF = Affiliation(frozenset({AffiliationSection.EMPLOYMENT}), "Department of Examples", "University Lecturer")
+STUDENT = Affiliation(frozenset({AffiliationSection.EDUCATION}))
+BOTH = replace(STAFF, sections=frozenset(AffiliationSection))
+NOTHING = Affiliation()
+
+
+@dataclass
+class Bench:
+    """A person with a link, and a worker that writes to the record."""
+
+    store: object
+    simulator: object
+    settings: OrcidTransfer = SETTINGS
+    now: datetime = NOON
+    tokens: TokenStore | None = None
+
+    def __post_init__(self):
+        self.simulator.reset()
+        self.simulator.clients[MEMBER.client_id] = MEMBER
+        credentials = OrcidCredentials(MEMBER.client_id, MEMBER.secret, self.simulator.base_url, Registry.SANDBOX)
+        clients = OrcidClients(replace(credentials, client_id="APP-SERVICE"), {UNIVERSITY: credentials})
+        self.tokens = TokenStore(self.store, clients, TokenSealer([KEY]), Revoker(), LogRecorder())
+        self.link()
+
+    # The person
+
+    def link(self, bare=MAIJA, scopes=(SCOPE,)):
+        """Link the iD, in place of an earlier one, with these scopes."""
+        earlier, attempt = self.current, answered(self.store, ACCOUNT, orcid_id(bare), now=self.now)
+        self.grant(bare, scopes, attempt)
+        self.store.links.add(
+            attempt,
+            "",
+            make_consent(at=self.now),
+            earlier and earlier.orcid_id,
+            self.now,
+            f"link-of-{attempt.id}",
+            (NAME,),
+        )
+
+    def grant(self, bare=MAIJA, scopes=(SCOPE,), attempt=None):
+        """Permit at ORCID, as when the iD is connected again."""
+        pair = self.simulator.issue_tokens(MEMBER.client_id, bare, scopes)
+        granted = GrantedTokens(TokenPair(pair.access, pair.refresh), frozenset(scopes))
+        known = attempt or answered(self.store, ACCOUNT, orcid_id(bare), now=self.now)
+        assert self.tokens.store_sealed(granted, known, self.tokens.clients.organisations[UNIVERSITY], self.now)
+        if attempt is None:
+            self.store.attempts.close_for_link(known.id, "unchanged", self.current.id, self.now)
+        return pair.access
+
+    @property
+    def current(self):
+        return self.store.links.get(UNIVERSITY, ACCOUNT)
+
+    def permit(self, said=STAFF):
+        assert self.store.affiliations.permit(self.current, make_consent(at=self.now), said, NAME, self.now)
+
+    def say(self, said):
+        return self.store.affiliations.record_said(self.current, said, NAME, self.now)
+
+    def stop(self):
+        return self.store.affiliations.withdraw(self.current, NAME, self.now)
+
+    def remove(self):
+        self.store.links.remove(UNIVERSITY, ACCOUNT, "person", "own wish", self.now, transfers=(NAME,))
+
+    def permission(self):
+        return self.store.affiliations.permission(self.current.id)
+
+    def rows(self):
+        """Section, state and whether the put-code is known of each item."""
+        found = self.store.affiliations.list_items(UNIVERSITY, ACCOUNT)
+        return sorted((each.section.value, each.state.value) for each in found)
+
+    # The worker
+
+    def transfer(self):
+        reserve = self.store.affiliations.reserve_request
+        api = MemberApi(
+            f"{self.simulator.base_url}/api/v3.0",
+            lambda client: reserve(client, self.now, INTERVAL, LONGEST_WAIT),
+            2,
+            2,
+        )
+        return AffiliationTransfer(self.settings, self.store, self.tokens, api)
+
+    def work(self, *, minutes=5):
+        """Let the worker work, and return the outcome of the newest delivery."""
+        self.now += timedelta(minutes=minutes)
+        self.simulator.call_log.clear()
+        report = LogRecorder()
+        make_worker(self.store, {NAME: self.transfer()}, lambda: self.now, report).run_once()
+        assert report.bugs == []
+        return self.delivery().outcome
+
+    def delivery(self):
+        return self.store.deliveries.newest_of_transfer(UNIVERSITY, ACCOUNT, NAME)
+
+    # The record
+
+    def items(self, kind="employment", bare=MAIJA):
+        return [each for each in self.simulator.items(bare, kind) if each.client_id == MEMBER.client_id]
+
+    def requests(self):
+        """The methods and sections of the requests since the worker began."""
+        found = self.simulator.call_log.list_requests()
+        paths = [(each["method"], each["path"].partition(MAIJA)[2]) for each in found if "/v3.0/" in each["path"]]
+        return [f"{method} {re.sub(r'[0-9]+', 'n', path)[1:]}" for method, path in paths]
