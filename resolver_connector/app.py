@@ -61,6 +61,7 @@ from resolver_connector.resolver import PEOPLE_PATH, Lookup, RequestedPerson, Re
 from shibboleth.attributes import fold
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import OrganisationMisconfigured
+from shibboleth.process_state import ProcessState
 from sql.errors import LinkedByPerson, SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.health import MAX_WAL_BACKLOG
 from sql.records import Link
@@ -93,6 +94,7 @@ class Connector:
         replicas: ReplicaCache | None = None,
         trusted_proxies: TrustedProxies | None = None,
         credential_uses: CredentialUses | None = None,
+        process: ProcessState | None = None,
     ) -> None:
         self.store = store
         self.credentials = credentials
@@ -103,6 +105,7 @@ class Connector:
         self.resolver = Resolver(self.lookup, registry, replicas)
         self.trusted_proxies = trusted_proxies or TrustedProxies()
         self.credential_uses = credential_uses
+        self.process = process or ProcessState()
         self.failure_limit = FailureLimit()
         self._merged: frozenset[str] = frozenset()
         self._merged_until = 0.0
@@ -387,10 +390,16 @@ def _cancel_reconciliation(connector: Connector, client: Client, _environ: Envir
     return json_response({"cancelled": cancelled})
 
 
-def _get_health(connector: Connector) -> Response:
+def _get_alive(connector: Connector) -> Response:
+    return json_response({"status": "ok"}, extra_headers=connector.process.headers)
+
+
+def _get_ready(connector: Connector) -> Response:
+    if connector.process.ending:
+        return json_response({"error": "the process ends"}, 503, [("Retry-After", "5"), *connector.process.headers])
     connector.lookup.check_schema()
     growing = connector.store.check_writable() > MAX_WAL_BACKLOG
-    return json_response({"status": "wal-growing" if growing else "ok"})
+    return json_response({"status": "wal-growing" if growing else "ok"}, extra_headers=connector.process.headers)
 
 
 def _get_openapi(connector: Connector) -> Response:
@@ -438,7 +447,10 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
 """Routes by path and method."""
 
 PUBLIC_ROUTES: Mapping[str, Callable[[Connector], Response]] = {
-    "/v1/health": _get_health,
+    "/healthz": _get_alive,
+    "/readyz": _get_ready,
+    # Where the front-end server sends only what begins with /v1 to the connector
+    "/v1/health": _get_ready,
     "/v1/openapi.json": _get_openapi,
 }
 """Handlers of GET and HEAD without a credential, by path."""

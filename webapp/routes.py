@@ -32,7 +32,7 @@ from webapp.pages.linking import (
 from webapp.pages.mail import ask_mail, mail, mailed
 from webapp.pages.my_data import my_data, my_data_file
 from webapp.pages.notices import accessibility, privacy, privacy_of
-from webapp.pages.public import healthz, help_page, landing, signed_out, static
+from webapp.pages.public import healthz, help_page, landing, readyz, signed_out, static
 from webapp.pages.removal import erase, erased, erasure, removal
 from webapp.pages.request import Page, PageRequest, RawResponse, Redirect
 
@@ -86,6 +86,7 @@ ROUTES = (
     Route("GET", "/accessibility", Access.ANYONE, accessibility),
     Route("GET", "/static/<name>", Access.ANYONE, static),
     Route("GET", "/healthz", Access.ANYONE, healthz),
+    Route("GET", "/readyz", Access.ANYONE, readyz),
     Route("GET", "/metrics", Access.ANYONE, metrics),
     Route("GET", "/operator", Access.PERSON, operator.overview),
     Route("GET", "/operator/organisations/<name>", Access.PERSON, operator.organisation),

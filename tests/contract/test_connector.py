@@ -322,6 +322,8 @@ ANSWERS = [
     ("/v1/peoples", "GET", TOKEN, 404),
     ("/", "GET", None, 404),
     ("/v1/health", "GET", None, 200),
+    ("/healthz", "GET", None, 200),
+    ("/readyz", "GET", None, 200),
 ]
 
 

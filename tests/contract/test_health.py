@@ -6,6 +6,7 @@ import re
 import resource
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from threading import Barrier, Thread
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 from resolver_connector.app import Connector
 from resolver_connector.credentials import Credentials
 from shibboleth.orcid_id import Registry
+from shibboleth.process_state import ProcessState
 from sql.errors import StoreUnavailable
 from sql.health import MAX_DELAY, MAX_WAL_BACKLOG, WriteCheck
 from sql.store import open_store
@@ -48,8 +50,9 @@ def pages(store):
     app = make_app(make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), clock, admin_access=ACCESS))
     connector = Connector(store, Credentials({}), Registry.PRODUCTION, lambda *_, **__: None, clock)
     return SimpleNamespace(
-        healthz=ask(app, "/healthz"),
-        connector=ask(connector, "/v1/health"),
+        alive=[ask(each, "/healthz").status for each in (app, connector)],
+        readyz=ask(app, "/readyz"),
+        connector=ask(connector, "/readyz"),
         metrics=ask(app, "/metrics", HTTP_AUTHORIZATION=f"Bearer {TOKEN}").text,
         operator=WebClient(app, ACCOUNT).get("/operator").text,
     )
@@ -67,7 +70,7 @@ def check(tmp_path, url):
 def test_a_writable_database_is_healthy(store, tmp_path, store_url):
     found = pages(store)
 
-    assert (found.healthz.status, found.healthz.body) == (200, b"ok\n")
+    assert (found.readyz.status, found.readyz.body) == (200, b"ok\n")
     assert (found.connector.status, found.connector.body) == (200, b'{"status": "ok"}')
     assert "\norcid_connect_store_up 1.0\n" in found.metrics
     assert "\norcid_connect_store_writable 1.0\n" in found.metrics
@@ -81,11 +84,28 @@ def test_a_database_that_can_only_be_read_is_not_well(store, store_url):
     found = pages(reader)
 
     reader.close()
-    assert found.healthz.status == 503
+    assert found.alive == [200, 200]
+    assert found.readyz.status == 503
     assert found.connector.status == 503
     assert "\norcid_connect_store_up 1.0\n" in found.metrics
     assert "\norcid_connect_store_writable 0.0\n" in found.metrics
     assert NOTHING_SAVED in found.operator
+
+
+def test_a_process_that_ends_is_alive_and_not_ready_and_says_what_it_has_loaded(store):
+    process = ProcessState("0123456789abcdef")
+    clock, front = Clock(), make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock())
+    app = make_app(replace(front, context=replace(front.context, process=process)))
+    connector = Connector(store, Credentials({}), Registry.PRODUCTION, clock, process=process)
+    both = ((app, "/healthz", "/readyz"), (connector, "/healthz", "/readyz"), (connector, "/healthz", "/v1/health"))
+
+    before = [ask(each, ready).status for each, _, ready in both]
+    process.ending = True
+
+    assert before == [200, 200, 200]
+    assert [ask(each, ready).status for each, _, ready in both] == [503, 503, 503]
+    assert [ask(each, alive).status for each, alive, _ in both] == [200, 200, 200]
+    assert {ask(each, ready).header("Configuration-Digest") for each, _, ready in both} == {"0123456789abcdef"}
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
@@ -95,7 +115,7 @@ def test_a_full_disk_is_seen_before_the_log_is_full_too(store, store_url, tmp_pa
 
     found = pages(store)
 
-    assert (found.healthz.status, found.connector.status) == (503, 503)
+    assert (found.readyz.status, found.connector.status) == (503, 503)
     assert NOTHING_SAVED in found.operator
     assert check(tmp_path, store_url) == (
         1,
@@ -119,7 +139,7 @@ def test_another_process_that_holds_the_lock_is_seen_within_the_time_out(store, 
 
         found = pages(impatient)
 
-    assert found.healthz.status == 503
+    assert found.readyz.status == 503
     assert "\norcid_connect_store_writable 0.0\n" in found.metrics
     assert NOTHING_SAVED in found.operator
     impatient.close()
@@ -140,7 +160,7 @@ def test_a_write_ahead_log_that_grows_is_told(store, store_url, tmp_path, monkey
         code, told = check(tmp_path, store_url)
 
     assert backlog > 4096
-    assert found.healthz.text.startswith("the write-ahead log grows: ")
+    assert found.readyz.text.startswith("the write-ahead log grows: ")
     assert json.loads(found.connector.body) == {"status": "wal-growing"}
     (metric,) = re.findall(r"\norcid_connect_store_wal_backlog_bytes (\S+)\n", found.metrics)
     assert float(metric) >= backlog

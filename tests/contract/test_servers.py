@@ -13,10 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 import pytest
+from click.testing import CliRunner
 
-from tests.support.configuration import TOKEN
+from tests.support.configuration import ALL_RIGHTS, TOKEN, write_configuration, write_secret
+from tests.support.ports import free_port
 from tests.support.processes.servers import ask, configuration, connection, running, start
+from webapp.cli.main import main
+from webapp.config.loader import load
 
+AMK = {"entity_ids": "https://idp.amk.example/idp", "credential": None}
 COMMANDS = ("serve", "connector")
 SECTIONS = {"serve": "listen", "connector": "connector"}
 
@@ -243,6 +248,130 @@ def test_no_connection_is_refused_while_a_server_on_a_socket_of_systemd_restarts
     assert ConnectionRefusedError not in came
     # What was being answered just then may be lost: docs/operator.md
     assert len([each for each in came if each != 200]) <= 2
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_server_that_drains_is_not_ready_and_still_answers_until_it_is_idle(tmp_path, command):
+    path = configuration(tmp_path, **{SECTIONS[command]: {"port": 0, "drain_seconds": 1.0}})
+
+    with running(path, command) as (process, address):
+        assert ask(address, "/readyz").status == 200
+        process.terminate()
+        answers = {ask(address, "/readyz").status for _ in range(3)}
+        assert answers == {503}
+        assert ask(address, "/healthz").status == 200
+        begun = time.monotonic()
+        assert process.wait(10) == 0
+
+    assert time.monotonic() - begun < 5
+
+
+def test_a_second_signal_ends_a_server_that_drains(tmp_path):
+    path = configuration(tmp_path, connector={"port": 0, "drain_seconds": 60.0})
+
+    with running(path, "connector") as (process, address):
+        process.terminate()
+        assert ask(address, "/readyz").status == 503
+        process.terminate()
+
+        assert process.wait(10) == 0
+
+
+def reloaded(address, before):
+    """Wait until the health page names another configuration, and return its digest."""
+    end = time.monotonic() + 20
+    while (digest := ask(address, "/healthz").headers["Configuration-Digest"]) == before:
+        assert time.monotonic() < end
+    return digest
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_server_starts_again_with_other_files_behind_the_same_socket(tmp_path, command):
+    path = configuration(tmp_path)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        started_by_systemd(listener, path, command) as (
+            process,
+            address,
+        ),
+    ):
+        before = ask(address, "/healthz").headers["Configuration-Digest"]
+        path.write_text(path.read_text().replace("[service]", '[service]\nname = "Another name"'))
+        process.send_signal(signal.SIGHUP)
+
+        after = reloaded(address, before)
+
+        assert after == load(path, {}).digest != before
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+def test_a_server_on_its_own_port_keeps_it_when_it_starts_again(tmp_path):
+    path = configuration(tmp_path, connector={"port": 0})
+
+    with running(path, "connector") as (process, address):
+        before = ask(address, "/healthz").headers["Configuration-Digest"]
+        write_secret(path.parent / "secrets" / "yliopisto.token", "another-" + "t" * 32)
+        process.send_signal(signal.SIGHUP)
+
+        reloaded(address, before)
+
+        assert ask(address).status == 401
+
+
+@pytest.mark.parametrize("file", ["orcid-connect.toml", "organisations/yliopisto.toml"])
+def test_a_bad_file_changes_nothing_in_a_running_server(tmp_path, file):
+    path = configuration(tmp_path, connector={"port": 0}, organisations={"yliopisto": ALL_RIGHTS, "amk": AMK})
+
+    with running(path, "connector") as (process, address):
+        before = ask(address, "/healthz").headers["Configuration-Digest"]
+        (path.parent / file).write_text("stage = ")
+        process.send_signal(signal.SIGHUP)
+        refused = process.stderr.readline()
+
+        assert refused.startswith("reload-refused errors=")
+        assert ask(address).status == 200
+        assert ask(address, "/healthz").headers["Configuration-Digest"] == before
+
+
+def test_a_worker_starts_again_with_other_files_unless_one_is_bad(tmp_path):
+    path = configuration(tmp_path)
+    worker = start(path, "deliver")
+    try:
+        assert worker.stdout.readline() == "delivering for 1 organisation\n"
+        file = path.parent / "organisations" / "amk.toml"
+        file.write_text("stage = ")
+        worker.send_signal(signal.SIGHUP)
+        assert worker.stderr.readline().startswith("reload-refused errors=1 ")
+        write_configuration(tmp_path, organisations={"yliopisto": ALL_RIGHTS, "amk": AMK})
+        worker.send_signal(signal.SIGHUP)
+        assert worker.stdout.readline() == "delivering for 2 organisations\n"
+        worker.terminate()
+        assert worker.wait(30) == 0
+    finally:
+        worker.kill()
+        worker.communicate()
+
+
+def test_check_compares_what_runs_with_the_files(tmp_path):
+    path = configuration(tmp_path, listen={"unix": str(tmp_path / "web.sock")}, connector={"port": free_port()})
+
+    def told():
+        done = CliRunner().invoke(main, ["--config", str(path), "check", "--configuration", "--running"])
+        return done.exit_code, [line for line in done.output.splitlines() if " running " in line]
+
+    with running(path, "serve"):
+        code, (pages, connector) = told()
+        assert pages.startswith("ok       running        the pages: these files are loaded, ")
+        assert (code, connector[:8]) == (1, "error   ")
+        with running(path, "connector"):
+            assert told()[0] == 0
+            path.write_text(path.read_text() + "# a comment\n")
+            assert told()[0] == 0
+            path.write_text(path.read_text().replace("[service]", '[service]\nname = "Another name"'))
+            code, lines = told()
+
+    assert (code, [line[:8] for line in lines]) == (1, ["error   ", "error   "])
 
 
 def test_the_log_goes_to_standard_error_and_holds_no_token(tmp_path):

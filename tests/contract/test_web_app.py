@@ -545,12 +545,12 @@ def test_a_store_that_is_away_has_its_page_and_monitors_see_it(error, title):
     app = make_app(make_web_app(Broken(error), make_orcid_client("https://sandbox.orcid.org"), Clock()))
 
     assert (WebClient(app).get("/me").status, WebClient(app).get("/me").title) == (503, title)
-    assert ask(app, "/healthz").status == 503
+    assert ask(app, "/readyz").status == 503
     assert ask(app, "/").status == 200
 
 
 def test_a_service_that_can_work_says_so(app):
-    assert (ask(app, "/healthz").status, ask(app, "/healthz").body) == (200, b"ok\n")
+    assert (ask(app, "/readyz").status, ask(app, "/readyz").body) == (200, b"ok\n")
 
 
 def test_a_bug_shows_nothing_of_itself_and_is_in_the_log_under_its_number(lines):

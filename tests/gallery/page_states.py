@@ -37,6 +37,7 @@ NO_PAGES = {
     "GET /operator/organisations/<name>/links": "leads to the organisation's page",
     "GET /static/<name>": "is a style sheet or a picture",
     "GET /healthz": "is a word for a monitor",
+    "GET /readyz": "is a word for a balancer",
     "GET /metrics": "is for a monitoring system",
 }
 """Routes that return no page, and what they do."""

@@ -1,16 +1,24 @@
-"""Checks of addresses, credentials, secret files, files of transfers."""
+"""Checks of the files, and of whether the running processes have loaded them."""
 
 from __future__ import annotations
 
+import http.client
 import os
 import shlex
+import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from shibboleth.process_state import CONFIGURATION_HEADER
 from webapp.checks.result import CheckResult, Level
 from webapp.config.loader import Config
+from webapp.config.service import FrontKind
 
 _OTHERS = 0o007
+_TIMEOUT = 5.0
+"""Seconds to wait for a connection, and for each part of a response."""
 
 
 def check_configuration(config: Config) -> Iterator[CheckResult]:
@@ -73,3 +81,54 @@ def _transfer_files(config: Config) -> Iterator[CheckResult]:
                     text = f"{organisation.id}, {name}: {path} is missing, or not accessible to this user"
                     fix = "create it, accessible to the user that runs the service"
                     yield CheckResult(Level.ERROR, "transfer", text, fix, {"id": organisation.id, "path": str(path)})
+
+
+def check_running(config: Config) -> Iterator[CheckResult]:
+    """Compare the digest of each server's health page with that of the files.
+
+    With several processes behind one address, one of them answers.
+    """
+    if config.service.front is FrontKind.PROXY:
+        yield _compare(config, "the pages", config.listen.address, "/healthz")
+        yield _compare(config, "the connector", config.connector.address, "/healthz")
+    else:
+        yield _compare(config, "the pages", config.service.public_url, "/healthz")
+        yield _compare(config, "the connector", config.service.public_url, "/v1/health")
+
+
+def _compare(config: Config, name: str, address: tuple[str, int] | str, path: str) -> CheckResult:
+    details = {"process": name, "configuration": config.digest}
+    try:
+        found = _loaded_digest(address, path)
+    except (OSError, http.client.HTTPException) as error:
+        text = f"{name}: no answer, {error or type(error).__name__}"
+        return CheckResult(Level.ERROR, "running", text, "start it, and see its log", details)
+    details["loaded"] = found
+    if found == config.digest:
+        return CheckResult(Level.OK, "running", f"{name}: these files are loaded, {found}", details=details)
+    text = f"{name}: other files are loaded ({found}) than these ({config.digest})"
+    return CheckResult(Level.ERROR, "running", text, "reload it; docs/operator.md describes how", details)
+
+
+def _loaded_digest(address: tuple[str, int] | str, path: str) -> str:
+    with closing(_connection(address)) as connection:
+        prefix = urlsplit(address).path if isinstance(address, str) and address.startswith("http") else ""
+        connection.request("GET", prefix + path)
+        response = connection.getresponse()
+        if CONFIGURATION_HEADER not in response.headers:
+            raise http.client.HTTPException(f"the response {response.status} has no {CONFIGURATION_HEADER}")
+        return response.headers[CONFIGURATION_HEADER]
+
+
+def _connection(address: tuple[str, int] | str) -> http.client.HTTPConnection:
+    if not isinstance(address, str):
+        return http.client.HTTPConnection(*address, timeout=_TIMEOUT)
+    if address.startswith("https:"):
+        return http.client.HTTPSConnection(urlsplit(address).netloc, timeout=_TIMEOUT)
+    if address.startswith("http:"):
+        return http.client.HTTPConnection(urlsplit(address).netloc, timeout=_TIMEOUT)
+    connection = http.client.HTTPConnection("localhost", timeout=_TIMEOUT)
+    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.sock.settimeout(_TIMEOUT)
+    connection.sock.connect(address)
+    return connection

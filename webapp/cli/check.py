@@ -21,6 +21,8 @@ _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @click.command()
+@click.option("--configuration", "only_files", is_flag=True, help="Check the files alone; open no database.")
+@click.option("--running", is_flag=True, help="Also check that the running processes have loaded these files.")
 @click.option("--orcid", is_flag=True, help="Also check that ORCID can be reached.")
 @click.option(
     "--last-hash",
@@ -31,7 +33,9 @@ _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 )
 @json_option
 @click.pass_obj
-def check(path: Path, *, orcid: bool, known_hashes: tuple[str, ...], as_json: bool) -> None:
+def check(  # noqa: PLR0913 - one argument for each option
+    path: Path, *, only_files: bool, running: bool, orcid: bool, known_hashes: tuple[str, ...], as_json: bool
+) -> None:
     """Check the configuration, the database and the audit log.
 
     Show how to fix what is wrong.
@@ -40,20 +44,26 @@ def check(path: Path, *, orcid: bool, known_hashes: tuple[str, ...], as_json: bo
     changed.
     """
     # The connector's command does not load the pages
+    from webapp.checks.configuration import check_configuration, check_running  # noqa: PLC0415
     from webapp.checks.orcid import check_orcid, check_public_api  # noqa: PLC0415
     from webapp.checks.run import run_checks  # noqa: PLC0415
 
     try:
         config = load_config(path)
         hashes = _parse_hashes(config, known_hashes)
-        with open_store(config, check_schema=False) as store:
-            results = list(run_checks(config, store, utc_now(), hashes))
+        if only_files:
+            results = list(check_configuration(config))
+        else:
+            with open_store(config, check_schema=False) as store:
+                results = list(run_checks(config, store, utc_now(), hashes))
     except Misconfigured as error:
         if as_json:
             print_json({"ok": False, "configuration_errors": _as_json(error.problems), "results": []})
         else:
             click.echo(format_problems(error.problems))
         sys.exit(EXIT_CONFIGURATION)
+    if running:
+        results += check_running(config)
     if orcid:
         results += [check_orcid(config), check_public_api(config, utc_now())]
     misconfigured = [problem for one in config.misconfigured.values() for problem in one.problems]

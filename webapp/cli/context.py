@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from webapp.cli.errors import CommandError
 from webapp.cli.output import printable
 from webapp.config.errors import Misconfigured, SettingProblem, closest_match
 from webapp.config.loader import Config, load
+from webapp.log import log
 
 
 def load_config(path: Path) -> Config:
@@ -25,6 +26,29 @@ def load_config(path: Path) -> Config:
         Misconfigured: If the service's file is invalid, or no organisation is valid.
     """
     return load(path, os.environ)
+
+
+def may_reload(running: Config) -> Callable[[], bool]:
+    """Return a function that tells, on SIGHUP, whether the files are valid.
+
+    Its result is logged. An organisation whose file is invalid is an error here: a process that runs is not started
+    again without it.
+    """
+
+    def valid() -> bool:
+        try:
+            config = load_config(running.path)
+            problems = [problem for one in config.misconfigured.values() for problem in one.problems]
+        except Misconfigured as error:
+            problems = list(error.problems)
+        if problems:
+            first = problems[0]
+            log.warning("reload-refused", errors=len(problems), file=first.file, key=first.key, problem=first.text)
+            return False
+        log("reloading", configuration=config.digest)
+        return True
+
+    return valid
 
 
 @contextmanager

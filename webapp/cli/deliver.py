@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from sql.store import Store
-from webapp.cli.context import find_organisation, load_config, open_store, utc_now
+from webapp.cli.context import find_organisation, load_config, may_reload, open_store, utc_now
 from webapp.cli.errors import EXIT_FAILURE, CommandError, handle_errors
 from webapp.cli.output import format_time, pluralize, printable
 from webapp.config.loader import Config
@@ -46,6 +46,7 @@ def deliver(path: Path, *, once: bool, dry_run: bool, retry: str | None, transfe
 
 
 def _run(config: Config, store: Store, *, once: bool) -> None:
+    from webapp.cli.serve.server import execute_again  # noqa: PLC0415
     from webapp.wiring.common import log_misconfigured  # noqa: PLC0415
     from webapp.wiring.worker import make_worker  # noqa: PLC0415 - the connector's command does not load the pages
 
@@ -60,7 +61,19 @@ def _run(config: Config, store: Store, *, once: bool) -> None:
         sys.exit(EXIT_FAILURE if events - Counter(delivered=events["delivered"]) else 0)
     left_out = f", without {', '.join(config.misconfigured)}" if config.misconfigured else ""
     click.echo(f"delivering for {pluralize(len(config.organisations), 'organisation', 'organisations')}{left_out}")
+    reload = False
+
+    def hang_up(_signal: int, _frame: object) -> None:
+        nonlocal reload
+        if not reload and valid():
+            reload = True
+            worker.stop()
+
+    valid = may_reload(config)
+    signal.signal(signal.SIGHUP, hang_up)
     worker.run()
+    if reload:
+        execute_again()
 
 
 def _list_waiting(config: Config, store: Store) -> None:

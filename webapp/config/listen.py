@@ -53,6 +53,16 @@ class Listener(Table):
         "How many requests a process answers at once.", "a whole number from 1 to 256", 8, default=8, ge=1, le=256
     )
 
+    drain_seconds: float = setting(
+        "How long the process takes requests after SIGTERM while `/readyz` says 503, so that a balancer sends none any "
+        "more. Then it ends as soon as no request is being answered.",
+        "a number of seconds from 0 to 300, without quotes",
+        10.0,
+        default=0.0,
+        ge=0,
+        le=300,
+    )
+
     @property
     def address(self) -> tuple[str, int] | str:
         """(host, port), or the path of the Unix socket."""

@@ -7,9 +7,11 @@ The models of the sections are also the source of the reference page: each setti
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -68,6 +70,8 @@ class Config:
     accessibility: AccessibilitySettings
     secrets: tuple[Secret, ...]
     """Every secret that was resolved, in the order of the files."""
+    digest: str
+    """The same for all processes that have loaded the same settings and secrets; layout and comments do not matter."""
 
     @property
     def front(self) -> AttributeSource:
@@ -158,8 +162,16 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[
         service_provider=file.service_provider,
         texts=_texts(file.notices),
         accessibility=file.accessibility,
-        secrets=(*context.secrets, *(secret for each in valid for secret in each.context.secrets)),
+        secrets=(secrets := (*context.secrets, *(secret for each in valid for secret in each.context.secrets))),
+        digest=_digest([content, *([each.path.name, each.content] for each in found)], secrets),
     )
+
+
+def _digest(contents: list[Any], secrets: Iterable[Secret]) -> str:
+    # Of 64 bits, and of secrets that cannot be guessed, so that it may be seen by anyone
+    revealed = [[each.source, each.reveal()] for each in secrets]
+    text = json.dumps([contents, revealed], sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def _organisation_settings(

@@ -9,6 +9,7 @@ from datetime import datetime
 from shibboleth.orcid_id import OrcidId
 from shibboleth.organisation import Organisation, Organisations
 from shibboleth.person import Person
+from shibboleth.process_state import ProcessState
 from sql.records import Change
 from sql.store import Store
 from webapp.config.organisation import OrganisationSettings
@@ -60,6 +61,7 @@ class AppContext:
     keep_changes: int = KEEP_CHANGES
     """Days for which changes are kept in the feed."""
     limits: Limits = field(default_factory=Limits)
+    process: ProcessState = field(default_factory=ProcessState)
 
     def settings(self, organisation: Organisation) -> OrganisationSettings:
         """Return the settings of a connected organisation."""

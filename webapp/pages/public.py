@@ -46,11 +46,23 @@ def static(context: AppContext, request: PageRequest) -> RawResponse:
 
 
 def healthz(context: AppContext, _request: PageRequest) -> RawResponse:
-    """Return `ok` if the database is up to date and can be written, else 503.
+    """Return `ok`: the process answers requests, whatever the database does."""
+    return _health_text(context, "ok")
 
-    While the write-ahead log grows, the text says so: the disk will be full.
+
+def readyz(context: AppContext, _request: PageRequest) -> RawResponse:
+    """Return `ok` if the process can take requests.
+
+    The response is 503 if the process ends, or the database has another schema or cannot be written in time. While the
+    write-ahead log grows, the text says so: the disk will be full.
     """
+    if context.process.ending:
+        return _health_text(context, "the process ends", 503)
     context.store.check_schema()
     backlog = context.store.check_writable()
-    growing = f"the write-ahead log grows: {backlog} bytes wait for a checkpoint\n"
-    return RawResponse(growing.encode() if backlog > MAX_WAL_BACKLOG else b"ok\n", "text/plain; charset=utf-8")
+    growing = f"the write-ahead log grows: {backlog} bytes wait for a checkpoint"
+    return _health_text(context, growing if backlog > MAX_WAL_BACKLOG else "ok")
+
+
+def _health_text(context: AppContext, text: str, status: int = 200) -> RawResponse:
+    return RawResponse(f"{text}\n".encode(), "text/plain; charset=utf-8", status, headers=dict(context.process.headers))

@@ -13,6 +13,7 @@ from resolver_connector.client_address import TrustedProxies
 from resolver_connector.credential_uses import CredentialUses
 from resolver_connector.credentials import Basic, Bearer, Client, Credentials
 from resolver_connector.replica_cache import ReplicaCache
+from shibboleth.process_state import ProcessState
 from sql.store import Store
 from webapp.config.access import CredentialSettings
 from webapp.config.loader import DEFAULT_PATH, PATH_VARIABLE, Config
@@ -46,7 +47,12 @@ def connector() -> WSGIApplication:
 
 
 def make_connector(
-    config: Config, store: Store, clock: Callable[[], datetime] = utc_now, *, replicas: ReplicaCache | None = None
+    config: Config,
+    store: Store,
+    clock: Callable[[], datetime] = utc_now,
+    *,
+    replicas: ReplicaCache | None = None,
+    process: ProcessState | None = None,
 ) -> WSGIApplication:
     """Assemble the connector."""
     misconfigured, registry = config.misconfigured.values(), config.service.registry
@@ -66,6 +72,7 @@ def make_connector(
         trusted_proxies=proxies,
         transfer_credentials=config.receivers.credentials,
         credential_uses=CredentialUses(store, credentials.clients, clock),
+        process=process or ProcessState(config.digest),
     )
     return with_request_id(connector)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shibboleth.orcid_id import Registry
+from shibboleth.process_state import ProcessState
 from sql.store import Store
 from webapp.app import ServiceInfo, WebApp, make_app, security_headers, template_globals
 from webapp.auth.authenticator import Authenticator
@@ -42,7 +43,9 @@ def web_application(config_path: Path | str) -> WSGIApplication:
     return make_web(*load_config_and_store(config_path))
 
 
-def make_web(config: Config, store: Store, clock: Callable[[], datetime] = utc_now) -> WSGIApplication:
+def make_web(
+    config: Config, store: Store, clock: Callable[[], datetime] = utc_now, *, process: ProcessState | None = None
+) -> WSGIApplication:
     """Assemble the web application."""
     service, secure = config.service, config.service.public_url.startswith("https:")
     branding, known = config.branding.branding(config.path.parent), languages()
@@ -70,6 +73,7 @@ def make_web(config: Config, store: Store, clock: Callable[[], datetime] = utc_n
         operator_texts=operator_texts_of(config),
         keep_changes=config.store.keep_changes,
         admin_access=admin_access_of(config),
+        process=process or ProcessState(config.digest),
     )
     shared = template_globals(service_info, context, known)
     app = WebApp(

@@ -7,7 +7,8 @@ from wsgiref.types import WSGIApplication
 
 import click
 
-from webapp.cli.context import load_config, open_store
+from shibboleth.process_state import ProcessState
+from webapp.cli.context import load_config, may_reload, open_store
 from webapp.cli.errors import CommandError, handle_errors
 from webapp.cli.serve import server
 from webapp.config.errors import Misconfigured, SettingProblem
@@ -40,7 +41,8 @@ def serve(path: Path) -> None:
         fix = 'run the pages in Apache (docs/operator.md), or write front = "proxy" and a front_proof'
         raise Misconfigured([SettingProblem(str(path), "service.front", text, fix)])
     with open_store(config) as store:
-        _run(make_web(config, store), config, config.listen)
+        process = ProcessState(config.digest)
+        _run(make_web(config, store, process=process), config, config.listen, process)
 
 
 @click.command()
@@ -75,10 +77,11 @@ def connector(path: Path, *, seconds: int | None, directory: Path) -> None:
             except OSError as error:
                 raise CommandError(f"{directory}: {error.strerror}; name another directory: --replicas") from None
             replicas = make_replicas(config, store, directory, seconds)
-        application = make_connector(config, store, replicas=replicas)
+        process = ProcessState(config.digest)
+        application = make_connector(config, store, replicas=replicas, process=process)
         if replicas:
             replicas.start()
-        _run(application, config, config.connector)
+        _run(application, config, config.connector, process)
 
 
 @click.command()
@@ -95,13 +98,15 @@ def authority(path: Path) -> None:
             application = make_authority(config, store)
         except (NoAuthority, ValueError) as error:
             raise CommandError(f"no attribute authority: {error}") from None
-        _run(application, config, config.authority)
+        _run(application, config, config.authority, ProcessState(config.digest))
 
 
-def _run(application: WSGIApplication, config: Config, listener: Listener) -> None:
+def _run(application: WSGIApplication, config: Config, listener: Listener, process: ProcessState) -> None:
     configure_logging(config.service.log)
     log_misconfigured(config)
     try:
-        server.serve(application, listener, lambda address: click.echo(f"listening on {address}"))
+        server.serve(
+            application, listener, lambda address: click.echo(f"listening on {address}"), process, may_reload(config)
+        )
     except server.CannotListen as error:
         raise CommandError(str(error)) from None

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
 import os
 import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from wsgiref.types import WSGIApplication
 
 import waitress
 
 from resolver_connector.attested.bulk import MAX_BULK_BYTES
+from shibboleth.process_state import ProcessState
 from webapp.config.listen import ConnectorListener, Listener
 
 MAX_BODY = 64 * 1024
@@ -31,6 +34,12 @@ CLEANUP_INTERVAL = 10
 MAX_CONNECTIONS = 4096
 OTHER_FILES = 256
 """File descriptors that are left for other files than connections."""
+DRAIN_INTERVAL = 0.25
+"""Seconds between two looks at whether a process that ends is idle."""
+MAX_IDLE_WAIT = 30
+"""Seconds after `drain_seconds` for requests that are being answered."""
+FIRST_KEPT_FD = 64
+"""File descriptors of kept sockets are not below this, so that those that are passed on do not replace them."""
 FIRST_FD = 3
 """The first file descriptor that systemd passes (SD_LISTEN_FDS_START)."""
 
@@ -43,36 +52,100 @@ class CannotListen(OSError):
         super().__init__(f"cannot listen on {name}: {reason}")
 
 
-def serve(application: WSGIApplication, listener: Listener, ready: Callable[[str], None]) -> None:
-    """Serve requests until SIGTERM or SIGINT.
+def serve(
+    application: WSGIApplication,
+    listener: Listener,
+    ready: Callable[[str], None],
+    process: ProcessState | None = None,
+    may_reload: Callable[[], bool] = lambda: False,
+) -> None:
+    """Serve requests until SIGTERM or SIGINT; on SIGHUP start again.
 
-    Requests in progress have five seconds to end after the signal.
+    After SIGTERM the process is not ready, takes requests for `drain_seconds`, and ends when none is being answered,
+    thirty seconds later at the latest. Without `drain_seconds` it ends at once. Requests in progress then have five
+    seconds to end. After SIGHUP the program is executed again in the same process with the same listening sockets.
 
     Args:
         application: The WSGI application.
         listener: The address, which is ignored if systemd passes sockets, and the number of threads.
         ready: Called with the address once connections are accepted.
+        process: Told when the process ends.
+        may_reload: Called on SIGHUP; if it returns False nothing happens.
 
     Raises:
         CannotListen: If the address cannot be used.
     """
+    process, reload = process or ProcessState(), False
+
+    def hang_up(_signal: int, _frame: object) -> None:
+        nonlocal reload
+        if may_reload():
+            reload = True
+            sys.exit(0)
+
     # waitress warns of each request that waits for a thread
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     try:
         options = _listen_options(listener.address)
-        server = _create_server(application, listener, options)
+        inherited = keep_sockets(options.get("sockets", []))
+        server = _create_server(process.counting(application), listener, options)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else "not a valid address"
         raise CannotListen(listener.address, reason) from None
     try:
         with suppress(KeyboardInterrupt, SystemExit):
-            signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
+            signal.signal(signal.SIGTERM, lambda _signal, _frame: _drain(process, listener.drain_seconds))
+            signal.signal(signal.SIGHUP, hang_up)
             ready(" and ".join(_addresses(options)))
             server.run()
         server.close()
     finally:
         if "unix_socket" in options:
             Path(options["unix_socket"]).unlink(missing_ok=True)
+    if reload:
+        execute_again(inherited)
+
+
+def _drain(process: ProcessState, seconds: float) -> None:
+    # A second signal ends the process at once
+    if process.ending or not seconds:
+        _end()
+    process.ending = True
+    begun = monotonic()
+
+    def end_when_idle(_signal: int, _frame: object) -> None:
+        waited = monotonic() - begun
+        if waited >= seconds and (not process.requests or waited >= seconds + MAX_IDLE_WAIT):
+            _end()
+
+    signal.signal(signal.SIGALRM, end_when_idle)
+    signal.setitimer(signal.ITIMER_REAL, DRAIN_INTERVAL, DRAIN_INTERVAL)
+
+
+def _end() -> None:
+    # Without the timer, whose signal would end the process after Python has removed its handler
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    sys.exit(0)
+
+
+def keep_sockets(sockets: Sequence[socket.socket]) -> list[int]:
+    """Return duplicates of listening sockets.
+
+    They stay open when the server closes its own.
+    """
+    return [fcntl.fcntl(each.fileno(), fcntl.F_DUPFD_CLOEXEC, FIRST_KEPT_FD) for each in sockets]
+
+
+def execute_again(sockets: Sequence[int] = ()) -> None:
+    """Execute this program again in this process, with listening sockets.
+
+    The sockets are passed as systemd passes them (sd_listen_fds(3)).
+    """
+    for number, each in enumerate(sockets, FIRST_FD):
+        os.dup2(each, number)
+    if sockets:
+        os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(sockets)))
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same program
 
 
 def _create_server(application: WSGIApplication, listener: Listener, options: dict[str, Any]) -> Any:
