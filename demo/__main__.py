@@ -179,7 +179,9 @@ def _start_processes(
         children.append(processes.start(f"orcid-connect {command}", *where, command, on_exit=on_exit.put))
         stack.callback(children[-1].end)
     web, connector = (child.address() for child in children[:2])
-    simulator = OrcidSimulator(f"{configuration.base_url}/orcid", clients=[configuration.client])
+    simulator = OrcidSimulator(
+        f"{configuration.base_url}/orcid", clients=[configuration.client, configuration.own_client]
+    )
     return Backends(web, connector, make_simulator_app(simulator), stand_ins.register, stand_ins.mailbox)
 
 

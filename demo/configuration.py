@@ -17,11 +17,14 @@ from urllib.parse import quote
 from demo.idm.app import SECRET
 from demo.notices import NOTICES
 from demo.orcid.simulator import Client
-from demo.people import NORTH, OPERATOR, ORGANISATIONS, PEOPLE, Organisation
+from demo.people import ARCHIPELAGO, NORTH, OPERATOR, ORGANISATIONS, PEOPLE, Organisation
 
 NAME: Final = "ORCID connect"
 CONTACT: Final = "help@orcid-connect.example"
 CLIENT_ID: Final = "APP-DEMONSTRATION001"
+OWN_CLIENT_ID: Final = "APP-DEMONSTRATION002"
+"""Of the organisation that has a client of its own."""
+OWN_SCOPES: Final = ("/authenticate", "/read-limited", "/activities/update", "/person/update")
 REGISTER: Final = {"en": "Register of staff", "fi": "Henkilöstörekisteri", "sv": "Personalregister"}
 """Display name of the university's transfer, by language."""
 READ_TIMEOUT: Final = 3.0
@@ -67,6 +70,8 @@ class Configuration:
     base_url: str
     proof: str = field(repr=False)
     client: Client = field(repr=False)
+    own_client: Client = field(repr=False)
+    """The member client of the organisation that has one of its own."""
     credentials: Mapping[str, Credential]
     """By organisation id; connected organisations only."""
 
@@ -82,6 +87,14 @@ def write(directory: Path, base_url: str, local: LocalServices, database: str | 
         base_url=base_url,
         proof=secrets.token_hex(32),
         client=Client(CLIENT_ID, secrets.token_hex(16), NAME, (f"{base_url}/me/callback",)),
+        own_client=Client(
+            OWN_CLIENT_ID,
+            secrets.token_hex(16),
+            ARCHIPELAGO.names["en"],
+            (f"{base_url}/me/callback",),
+            kind="member",
+            description="Adds what its researchers do to their ORCID records.",
+        ),
         credentials={each.id: _credential(each) for each in ORGANISATIONS if each.connected},
     )
     _write_secrets(directory / "secrets", configuration)
@@ -117,6 +130,7 @@ def _service(database: str, base_url: str, local: LocalServices) -> dict[str, An
             "base_url": f"{base_url}/orcid",
             "client_id": CLIENT_ID,
             "client_secret": "file:secrets/orcid-client-secret",
+            "token_keys": ["file:secrets/orcid-token-key"],
             "connect_timeout": READ_TIMEOUT,
             "read_timeout": READ_TIMEOUT,
         },
@@ -133,6 +147,11 @@ def _service(database: str, base_url: str, local: LocalServices) -> dict[str, An
 def _organisation(organisation: Organisation, credential: Credential, local: LocalServices) -> dict[str, Any]:
     reference = f"file:secrets/{organisation.id}"
     secret = {"user": credential.user, "password": reference} if credential.user else {"token": reference}
+    own_client = {
+        "client_id": OWN_CLIENT_ID,
+        "client_secret": "file:secrets/orcid-own-client-secret",
+        "scopes": OWN_SCOPES,
+    }
     return {
         "entity_ids": [organisation.entity_id],
         "scopes": [organisation.scope],
@@ -146,6 +165,8 @@ def _organisation(organisation: Organisation, credential: Credential, local: Loc
         "name": organisation.names,
         "credential": [{"name": "idp", "rights": ["read"], **secret}],
         "transfer": [_register(local)] if organisation is NORTH else [],
+        # One organisation has a client of its own at ORCID, with which it asks people for more than the iD
+        **({"orcid": own_client} if organisation is ARCHIPELAGO else {}),
     }
 
 
@@ -165,6 +186,8 @@ def _write_secrets(directory: Path, configuration: Configuration) -> None:
     own = {
         "front-proof": configuration.proof,
         "orcid-client-secret": configuration.client.secret,
+        "orcid-own-client-secret": configuration.own_client.secret,
+        "orcid-token-key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "register": SECRET,
     }
     for name, secret in {**own, **{id_: each.secret for id_, each in configuration.credentials.items()}}.items():

@@ -22,6 +22,7 @@ from resolver_connector.attested.listing import ListRequest, is_listed, person_j
 from resolver_connector.attested.person import OTHER_SOURCE, PutRequest, entity_tag, link_json, precondition
 from resolver_connector.attested.receivers import Receivers
 from resolver_connector.attested.rows import InvalidMember, RowReader
+from resolver_connector.change_json import timestamp
 from resolver_connector.client_address import FailureLimit, TrustedProxies
 from resolver_connector.credential_uses import CredentialUses
 from resolver_connector.credentials import Client, Credentials, Right
@@ -42,9 +43,11 @@ from resolver_connector.http import (
     MethodNotAllowed,
     MissingRight,
     NotFound,
+    NoToken,
     PreconditionFailed,
     RequestTooLarge,
     Response,
+    TokenRefused,
     TooManyFailures,
     TooManySnapshots,
     Unauthorized,
@@ -56,8 +59,11 @@ from resolver_connector.http import (
 )
 from resolver_connector.move import MOVE_SUFFIX, MoveRequest, move
 from resolver_connector.openapi import openapi_response
+from resolver_connector.orcid.sealing import TokenSealer
+from resolver_connector.orcid.token_request import TOKEN_READ, TOKEN_SUFFIX, TokenError, TokenRequest, open_token
 from resolver_connector.replica_cache import ReplicaCache
 from resolver_connector.resolver import PEOPLE_PATH, Lookup, RequestedPerson, Resolver
+from shibboleth.account_holder import different_holders
 from shibboleth.attributes import fold
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import OrganisationMisconfigured
@@ -95,6 +101,7 @@ class Connector:
         trusted_proxies: TrustedProxies | None = None,
         credential_uses: CredentialUses | None = None,
         process: ProcessState | None = None,
+        sealer: TokenSealer | None = None,
     ) -> None:
         self.store = store
         self.credentials = credentials
@@ -106,6 +113,7 @@ class Connector:
         self.trusted_proxies = trusted_proxies or TrustedProxies()
         self.credential_uses = credential_uses
         self.process = process or ProcessState()
+        self.sealer = sealer
         self.failure_limit = FailureLimit()
         self._merged: frozenset[str] = frozenset()
         self._merged_until = 0.0
@@ -130,7 +138,13 @@ class Connector:
                     extra_headers = [("ETag", tag)]
                 case MissingRight():
                     content["right"] = error.right
-                case AttestationRefused() | OrganisationMisconfigured() | CredentialsUnknown():
+                case (
+                    AttestationRefused()
+                    | OrganisationMisconfigured()
+                    | CredentialsUnknown()
+                    | NoToken()
+                    | TokenRefused()
+                ):
                     content["code"] = error.code
                 case InvalidMember():
                     content["member"] = error.member
@@ -152,6 +166,8 @@ class Connector:
         route_path = PERSON_PATH if path.startswith(PEOPLE_PATH) else path
         if method == "POST" and path.startswith(PEOPLE_PATH) and path.endswith(MOVE_SUFFIX):
             route_path = MOVE_PATH
+        if method == "POST" and path.startswith(PEOPLE_PATH) and path.endswith(TOKEN_SUFFIX):
+            route_path = TOKEN_PATH
         if method in {"GET", "HEAD"} and path == "/v1/people" and "account" not in parse_query(environ):
             route_path = LIST_PATH
         methods = ROUTES.get(route_path)
@@ -338,6 +354,30 @@ def _move_person(connector: Connector, client: Client, environ: Environ, path: s
     return json_response({"moved": change is not None})
 
 
+def _get_orcid_token(connector: Connector, client: Client, environ: Environ, path: str) -> Response:
+    request, organisation = TokenRequest.parse(client.organisation, environ, path), client.organisation
+    if not client.orcid_client_id:
+        raise TokenRefused(TokenError.NO_CLIENT, "your organisation has no ORCID client that asks for permissions")
+    connector.lookup.ping()
+    link = connector.store.links.get(organisation.id, fold(request.person.account))
+    if (
+        link is None
+        or not is_listed(link, connector.registry)
+        or different_holders(link, request.person)
+        or (organisation.needs_stable_id and not request.person.stable_id)
+    ):
+        raise NoToken(TokenError.NO_LINK, "the account has no ORCID iD that is released")
+    tokens = connector.store.orcid_tokens.list_for_link(link.id)
+    token = request.choose([each for each in tokens if each.client_id == client.orcid_client_id], connector.clock())
+    value = open_token(token, connector.sealer)
+    # Before the token is handed out: if it cannot be recorded, the client gets none
+    facts = {"credential": client.credential, "scope": token.scope}
+    _audit(connector, client, TOKEN_READ, link.person_key, facts)
+    expires_at = None if token.expires_at is None else timestamp(token.expires_at)
+    content = {"orcid": link.orcid_id.uri, "access_token": value, "token_type": "bearer", "scope": token.scope}
+    return json_response({**content, "expires_at": expires_at})
+
+
 def _get_changes(connector: Connector, client: Client, environ: Environ, _path: str) -> Response:
     connector.lookup.ping()
     return connector.feed.changes(
@@ -412,6 +452,8 @@ LIST_PATH = "/v1/people?list"
 """The route of GET and HEAD of `/v1/people` without an account."""
 MOVE_PATH = "/v1/people/{account}/move"
 """The route of a move; its path has the account in place of `{account}`."""
+TOKEN_PATH = "/v1/people/{account}/orcid-token"  # noqa: S105 - a path
+"""The route of an access token for ORCID, likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,6 +476,7 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
     "/v1/people": {**_PERSON_ROUTES, "POST": Route((Right.ATTEST,), _post_people)},
     LIST_PATH: {"GET": Route((Right.REVERSE,), _list_people), "HEAD": Route((Right.REVERSE,), _list_people)},
     MOVE_PATH: {"POST": Route((Right.MOVE,), _move_person)},
+    TOKEN_PATH: {"POST": Route((Right.TOKENS,), _get_orcid_token)},
     "/v1/records": {"GET": Route((Right.READ,), _get_records), "HEAD": Route((Right.READ,), _get_records)},
     "/v1/changes": {"GET": Route((Right.FEED,), _get_changes), "HEAD": Route((Right.FEED,), _get_changes)},
     "/v1/changes/ack": {"POST": Route((Right.FEED,), _acknowledge_changes)},
@@ -468,6 +511,8 @@ _ERROR_RESPONSES: Mapping[type[Exception], tuple[int, str, list[Header]]] = {
     MethodNotAllowed: (405, "", []),
     Conflict: (409, "", []),
     AttestationRefused: (409, "", []),
+    NoToken: (404, "", []),
+    TokenRefused: (409, "", []),
     RemovalsPending: (409, "", []),
     TooManyRemovals: (409, "", []),
     CursorExpired: (410, "", []),

@@ -56,6 +56,8 @@ class Client:
     """The only system for which it attests iDs; None if it may name any."""
     keeps_links: bool = True
     """Whether links of its organisation stay in the store once they have been delivered."""
+    orcid_client_id: str = ""
+    """The organisation's own client at ORCID, if that asks people for permissions."""
 
 
 @dataclass(frozen=True, slots=True)

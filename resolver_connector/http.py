@@ -108,6 +108,25 @@ class AttestationRefused(Conflict):
         self.code = code
 
 
+class TokenRefused(Conflict):
+    """There is a token, but not for this request.
+
+    The person did not permit the scope, or the token cannot be read; `code` says which.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class NoToken(LookupError):
+    """There is no token of this person; `code` says why."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
 class PreconditionFailed(Exception):
     """The link is not the one that If-Match or If-None-Match requires."""
 
@@ -205,15 +224,21 @@ def single_value(parameters: Mapping[str, list[str]], name: str) -> str | None:
     return values[0]
 
 
-def read_json_object(environ: Environ) -> dict[str, Any]:
+def read_json_object(environ: Environ, *, optional: bool = False) -> dict[str, Any]:
     """Read the request body as a JSON object.
+
+    Args:
+        optional: Whether there may be no body, which is read as an empty object.
 
     Raises:
         BadRequest: If the body is not a JSON object, or repeats a member.
         RequestTooLarge: If the body is larger than `MAX_BODY_BYTES`.
     """
+    body = read_body(environ, MAX_BODY_BYTES)
+    if optional and not body:
+        return {}
     try:
-        return parse_json_object(read_body(environ, MAX_BODY_BYTES))
+        return parse_json_object(body)
     except InvalidObject as error:
         raise BadRequest(f"the body {error}") from None
 

@@ -38,6 +38,10 @@ class Attempt:
     stable_id: str = ""
     claim_expires_at: datetime | None = None
     """Until when the holder of the iD may give it to this account; None where no other account has the iD."""
+    client_id: str = ""
+    """The OAuth client with which ORCID was asked."""
+    scope: str = ""
+    """The scope that was requested."""
     closed_at: datetime | None = None
     outcome: str | None = None
     """How it ended: `linked`, `replaced`, `unchanged`, `declined`, `cancelled`, or the log code of a problem."""

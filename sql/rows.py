@@ -100,6 +100,8 @@ def attempt_from_row(row: Row) -> Attempt:
         consumed_at=parse_optional_timestamp(row["consumed_at"]),
         orcid_id=optional_orcid_id(row["registry"], row["orcid"]),
         orcid_name=row["orcid_name"],
+        client_id=row["client_id"],
+        scope=row["scope"],
         closed_at=parse_optional_timestamp(row["closed_at"]),
         outcome=row["outcome"],
     )

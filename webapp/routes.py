@@ -9,7 +9,6 @@ from webapp.auth.authenticator import Access
 from webapp.operator import pages as operator
 from webapp.operator.link_list import list_links
 from webapp.operator.metrics import metrics
-from webapp.pages.affiliation import affiliation, submit_affiliation
 from webapp.pages.context import AppContext
 from webapp.pages.linking import (
     another_account,
@@ -24,7 +23,6 @@ from webapp.pages.linking import (
     remove,
     removed,
     result,
-    start,
     submit_claim,
     submit_confirmation,
     submit_move,
@@ -32,6 +30,8 @@ from webapp.pages.linking import (
 from webapp.pages.mail import ask_mail, mail, mailed
 from webapp.pages.my_data import my_data, my_data_file
 from webapp.pages.notices import accessibility, privacy, privacy_of
+from webapp.pages.orcid.affiliation import affiliation, submit_affiliation
+from webapp.pages.orcid.permissions import remove_permissions, start, start_page
 from webapp.pages.public import healthz, help_page, landing, readyz, signed_out, static
 from webapp.pages.removal import erase, erased, erasure, removal
 from webapp.pages.request import Page, PageRequest, RawResponse, Redirect
@@ -57,7 +57,9 @@ ROUTES = (
     Route("POST", "/me/read", Access.PERSON, read),
     Route("GET", "/me/read", Access.PERSON, redirect_to_me),
     Route("POST", "/me/start", Access.PERSON, start),
-    Route("GET", "/me/start", Access.PERSON, redirect_to_me),
+    Route("GET", "/me/start", Access.PERSON, start_page),
+    Route("POST", "/me/permissions/remove", Access.PERSON, remove_permissions),
+    Route("GET", "/me/permissions/remove", Access.PERSON, redirect_to_me),
     Route("GET", "/me/callback", Access.PERSON, callback),
     Route("GET", "/me/confirm/<attempt>", Access.PERSON, confirm),
     Route("POST", "/me/confirm/<attempt>", Access.PERSON, submit_confirmation),

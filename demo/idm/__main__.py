@@ -19,7 +19,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve until interrupted; print the address once ready."""
     options = parser().parse_args(arguments)
     idm = Idm(options.account or ACCOUNTS)
-    server = Server(idm, options.port)
+    try:
+        server = Server(idm, options.port)
+    except (OSError, OverflowError) as problem:
+        sys.stderr.write(f"The simulator cannot start: {problem}\n")
+        return 2
     receivers = ", ".join(idm.receivers)
     words = {"address": server.address, "receivers": receivers, "user": USER, "password": PASSWORD, "token": TOKEN}
     sys.stdout.write(READY.format(**words, secret=SECRET))

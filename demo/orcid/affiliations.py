@@ -40,6 +40,7 @@ IDENTIFIERS: Final = {
     "LEI": re.compile(r"[0-9A-Z]{18}[0-9]{2}"),
 }
 """Form of an organisation's identifier by source, exactly as ORCID stores it."""
+MAX_PUT_CODE_LENGTH: Final = 18
 JSON_BODIES: Final = frozenset({"application/json", "application/orcid+json", "application/vnd.orcid+json"})
 WRITE: Final = "/activities/update"
 READ_KEYS: Final = (
@@ -173,7 +174,7 @@ def parse_put_code(text: str) -> int:
     Raises:
         ApiError: If it is not a number.
     """
-    if not (text.isascii() and text.isdecimal()):
+    if not (text.isascii() and text.isdecimal() and len(text) <= MAX_PUT_CODE_LENGTH):
         raise ApiError(9034)
     return int(text)
 

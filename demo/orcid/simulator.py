@@ -10,7 +10,7 @@ import secrets
 import string
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -99,6 +99,12 @@ class Options:
         for name, allowed in OPTION_VALUES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is one of {', '.join(allowed)}")
+        for each in fields(self):
+            value, number = getattr(self, each.name), isinstance(each.default, int | float)
+            if isinstance(value, bool) != isinstance(each.default, bool) or (
+                number and not isinstance(value, int | float)
+            ):
+                raise ValueError(f"{each.name} cannot be {value!r}")
         for name in ("interstitials", "unknown_organisations"):  # the admin interface sends lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not set(self.interstitials) <= INTERSTITIALS.keys():
@@ -236,7 +242,7 @@ class OrcidSimulator:
     ) -> None:
         if registry_prefix.rstrip("/") == PRODUCTION and not production_prefix_allowed:
             raise ValueError(
-                "the simulator must not use the prefix https://orcid.org unless production_prefix_allowed is set"
+                "the simulator must not use the prefix https://orcid.org unless allowed: --allow-production-prefix"
             )
         self.base_url = base_url.rstrip("/")
         self.registry_prefix = registry_prefix.rstrip("/")
@@ -267,7 +273,9 @@ class OrcidSimulator:
 
     def advance(self, **amount: float) -> None:
         """Advance the clock: `simulator.advance(minutes=11)`."""
-        self.offset += timedelta(**amount)
+        offset = self.offset + timedelta(**amount)
+        _ = self.clock() + offset  # raises OverflowError beyond the calendar
+        self.offset = offset
 
     def set_options(self, **changes: Any) -> None:
         """Change options."""

@@ -24,6 +24,9 @@ create table attempts (
     orcid_name text not null,
     -- until when the holder of the iD may give it to the attempt's account; null where no other account has the iD
     claim_expires_at text,
+    -- the OAuth client with which ORCID was asked, and the scope that was requested
+    client_id text not null,
+    scope text not null,
     closed_at text,
     outcome text,
     check ((registry is null) = (orcid is null)),

@@ -36,9 +36,19 @@ select *
 from events
 where organisation = :organisation
     and person_key = :person_key
+    and kind <> :without
     and number < :before
 order by number desc
 limit :limit;
+
+-- name: get_last_person_event
+select *
+from events
+where organisation = :organisation
+    and person_key = :person_key
+    and kind = :kind
+order by number desc
+limit 1;
 
 -- name: list_events_of_others
 -- The newest events about a person that others made, newest first. A move to another account is made there.
@@ -48,6 +58,8 @@ where organisation = :organisation
     and person_key = :person_key
     and number > :after
     and (actor <> 'person' or kind in ('moved-away', 'given-away'))
+    -- what systems do each night would hide the rest
+    and kind not in ('orcid-token-read', 'person-looked-up')
 order by number desc
 limit :limit;
 

@@ -33,6 +33,12 @@ where link = :link
     and revocation_due_at is null
 order by obtained_at desc, id;
 
+-- name: list_tokens_of_attempt
+select *
+from orcid_tokens
+where attempt = :attempt
+    and revocation_due_at is null;
+
 -- name: revoke_token
 -- Here and below: makes tokens due to be revoked that are not yet.
 update orcid_tokens

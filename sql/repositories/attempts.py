@@ -51,6 +51,8 @@ class AttemptRepository(Repository):
             consumed_at=rows.format_optional_timestamp(attempt.consumed_at),
             **rows.orcid_id_values(attempt.orcid_id),
             orcid_name=attempt.orcid_name,
+            client_id=attempt.client_id,
+            scope=attempt.scope,
             closed_at=rows.format_optional_timestamp(attempt.closed_at),
             outcome=attempt.outcome,
             max_open=max_open,

@@ -31,12 +31,22 @@ class AuditRepository(Repository):
             transaction.insert_event(kind, actor, person_key, facts)
 
     def list_events(
-        self, organisation_id: str, person_key: str | None = None, *, newest_first: bool = False, limit: int = NO_LIMIT
+        self,
+        organisation_id: str,
+        person_key: str | None = None,
+        *,
+        newest_first: bool = False,
+        limit: int = NO_LIMIT,
+        without: str = "",
     ) -> Iterator[Event]:
-        """Yield the events of an organisation, or of one person, a page at a time."""
+        """Yield the events of an organisation, or of one person, a page at a time.
+
+        Args:
+            without: A kind of events that is left out of one person's, where the newest come first.
+        """
         values: dict[str, str | int] = {"organisation": organisation_id}
         if person_key is not None:
-            values["person_key"] = person_key
+            values |= {"person_key": person_key, "without": without}
         prefix = "list_events" if person_key is None else "list_person_events"
         direction, bound = ("before", NO_LIMIT) if newest_first else ("after", 0)
         while limit > 0:
@@ -56,6 +66,16 @@ class AuditRepository(Repository):
             "list_events_of_others", organisation=organisation_id, person_key=person_key, after=after, limit=PAGE_SIZE
         )
         return [_event_from_row(row) for row in found]
+
+    def last_event(self, organisation_id: str, person_key: str, kind: str) -> Event | None:
+        """Return the newest event of a kind about a person."""
+        row = self.engine.fetch_one(
+            "get_last_person_event",
+            organisation=organisation_id,
+            person_key=person_key,
+            kind=kind,
+        )
+        return None if row is None else _event_from_row(row)
 
     def read_events(self, organisation_id: str, person_key: str) -> ReadEvents | None:
         """Return up to which event a person has confirmed to have read."""

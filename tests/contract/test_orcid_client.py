@@ -210,8 +210,8 @@ def test_an_id_of_the_other_registry_is_the_operators_to_mend(scripted):
         client.exchange("c", SECRET, NOW)
 
 
-@pytest.mark.parametrize("scope", ["", "/read-limited", ...])
-def test_less_than_was_asked_is_refused(scripted, scope):
+@pytest.mark.parametrize("scope", ["", "/read-public", ...])
+def test_a_scope_that_proves_nothing_is_refused(scripted, scope):
     script, client = scripted
     script.says(scope=scope)
 

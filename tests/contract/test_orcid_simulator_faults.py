@@ -264,6 +264,10 @@ def test_admin_shows_and_clears_the_journal(simulator, browser):
         ("items", {"orcid": MAIJA, "put_code": 1, "visibility": "loud"}, 400),
         ("items", {"orcid": "0009-0000-0001-1112"}, 400),
         ("clock", {"fortnights": 1}, 400),
+        ("clock", {"days": 5_000_000}, 400),
+        ("options", {"limits": 1}, 400),
+        ("options", {"burst": "many"}, 400),
+        ("options", {"code_seconds": None}, 400),
         ("clock", [], 400),
         ("nonsense", {}, 404),
     ],
@@ -401,6 +405,20 @@ def test_the_command_prints_the_base_url_once_ready():
     assert through_proxy.status_code == 404
 
 
-def test_the_command_rejects_other_addresses_than_loopback(capsys):
-    assert main(["--host", "0.0.0.0"]) == 2
-    assert "is not a loopback address" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--host", "0.0.0.0"], "is not a loopback address"),
+        (["--host", "localhost"], "invalid loopback value"),
+        (["--port", "99999"], "99999 is not a port"),
+    ],
+)
+def test_the_command_rejects_other_addresses_than_loopback(capsys, arguments, words):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert words in capsys.readouterr().err
+
+
+def test_the_command_says_why_it_cannot_start(capsys):
+    assert main(["--registry-prefix", "https://orcid.org"]) == 2
+    assert "must not use the prefix https://orcid.org" in capsys.readouterr().err

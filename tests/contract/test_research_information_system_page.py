@@ -13,12 +13,15 @@ from resolver_connector.attested.bulk import MAX_BULK_BYTES
 from resolver_connector.attested.rows import MEMBERS
 from resolver_connector.credentials import Bearer, Client, Credentials, Right
 from resolver_connector.deprovision import MAX_PERCENT
-from shibboleth.orcid_id import Registry
+from resolver_connector.orcid.sealing import TokenPair, TokenSealer
+from resolver_connector.orcid.token_request import TokenError
+from shibboleth.orcid_id import OrcidId, Registry
+from sql.records import OrcidToken
 from sql.repositories.attested_links import MAX_ROWS, Outcome, Refusal
 from tests.support import docs
 from tests.support.configuration import write_configuration, write_secret
-from tests.support.factories import make_organisation
-from tests.support.service import Clock, serve_app
+from tests.support.factories import NOON, answered, make_consent, make_organisation
+from tests.support.service import OWN_CLIENT_ID, TOKEN_KEY, Clock, serve_app
 from webapp.config.loader import load
 
 PAGE = (docs.DOCS / "research-information-system.md").read_text("utf-8")
@@ -35,9 +38,10 @@ def clock():
 @pytest.fixture
 def run(store, tmp_path, clock):
     """Run a block of the page as it stands there, and give the JSON objects that it printed."""
-    client = Client(make_organisation("example-org", scopes=frozenset({"example.org"})), "cris", RIGHTS)
+    organisation = make_organisation("example-org", scopes=frozenset({"example.org"}))
+    client = Client(organisation, "cris", RIGHTS | {Right.TOKENS}, orcid_client_id=OWN_CLIENT_ID)
     credentials = Credentials([(Bearer(TOKEN), client)])
-    connector = Connector(store, credentials, Registry.PRODUCTION, clock)
+    connector = Connector(store, credentials, Registry.PRODUCTION, clock, sealer=TokenSealer([TOKEN_KEY]))
     (listed,) = docs.blocks(PAGE, "csv")
     (tmp_path / "orcid.csv").write_text(listed)
     (tmp_path / "complete.csv").write_text("".join(listed.splitlines(keepends=True)[:2]))
@@ -65,8 +69,8 @@ def objects(text):
 
 
 def test_the_lines_of_the_page_work_in_their_order(run, store, clock):
-    put, delete, dry_run, post, ndjson, replace, pending, one, every = docs.blocks(PAGE, "sh")
-    shown_put, shown_delete, shown_one = (json.loads(block) for block in docs.blocks(PAGE, "json"))
+    put, delete, dry_run, post, ndjson, replace, pending, one, every, _ = docs.blocks(PAGE, "sh")
+    shown_put, shown_delete, shown_one, _ = (json.loads(block) for block in docs.blocks(PAGE, "json"))
     shown_dry_run, shown_replace = map(objects, docs.blocks(PAGE, "ndjson"))
 
     assert objects(run(put)) == [shown_put]
@@ -92,9 +96,24 @@ def test_the_lines_of_the_page_work_in_their_order(run, store, clock):
     assert [each.keys() for each in pending_removals] == [{"removals", "requested_at", "due_at"}, {"cancelled"}]
 
 
+def test_a_token_is_fetched_as_the_page_shows(run, store):
+    (*_, fetch), (*_, shown) = docs.blocks(PAGE, "sh"), map(json.loads, docs.blocks(PAGE, "json"))
+    orcid_id, expires_at = OrcidId.parse(shown["orcid"]), datetime.fromisoformat(shown["expires_at"])
+    attempt = answered(store, "maija@example.org", orcid_id, "example-org")
+    sealed = TokenSealer([TOKEN_KEY]).seal("some", TokenPair(shown["access_token"]))
+    token = OrcidToken("some", "example-org", OWN_CLIENT_ID, shown["scope"], NOON, expires_at, sealed=sealed)
+    store.orcid_tokens.add(token, attempt.id, NOON)
+    store.links.add(attempt, "", make_consent(), None, NOON, "link-of-maija")
+
+    assert objects(run(fetch)) == [shown]
+    refused = objects(run(fetch.replace("/activities/update", "/person/update")))[0]["code"]
+    assert refused == TokenError.SCOPE_NOT_GRANTED
+
+
 def test_the_tables_have_every_outcome_code_and_limit():
     assert all(f"| `{each}` | 20" in PAGE for each in set(Outcome) - {Outcome.REFUSED})
-    assert all(f"`{each}`" in PAGE for each in Refusal)
+    assert all(f"`{each}`" in PAGE for each in (*Refusal, *TokenError))
+    assert all(f"`{each}`" in (docs.DOCS / "connector.md").read_text("utf-8") for each in TokenError)
     assert f"{MAX_ROWS:,} rows and {MAX_BULK_BYTES // 1024**2} MiB" in PAGE
     assert f"removed; {MAX_PERCENT} if you state none" in PAGE
 

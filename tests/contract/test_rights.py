@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from resolver_connector.app import LIST_PATH, PERSON_PATH, PUBLIC_ROUTES, ROUTES, Connector
+from resolver_connector.app import LIST_PATH, MOVE_PATH, PERSON_PATH, PUBLIC_ROUTES, ROUTES, TOKEN_PATH, Connector
 from resolver_connector.credentials import Bearer, Credentials, Right
 from shibboleth.orcid_id import Registry
 from tests.support import docs
@@ -17,7 +17,7 @@ from tests.support.service import ask
 
 MAIJA = "/v1/people/maija@yliopisto.example"
 MAIJA_BY_QUERY = "/v1/people?account=maija@yliopisto.example"
-PATHS = {PERSON_PATH: MAIJA, LIST_PATH: "/v1/people"}
+PATHS = {PERSON_PATH: MAIJA, LIST_PATH: "/v1/people", MOVE_PATH: f"{MAIJA}/move", TOKEN_PATH: f"{MAIJA}/orcid-token"}
 """What is requested of a path that needs more than itself."""
 OPERATIONS = [(path, method, route.rights) for path, methods in ROUTES.items() for method, route in methods.items()]
 

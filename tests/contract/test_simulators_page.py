@@ -358,7 +358,8 @@ CAUSES = {
     ],
     (9021, 409): [lambda simulator: {"section": item(simulator) and "employment", "body": WITH_EXTERNAL_ID}],
     (9024, 400): [{"body": EMPLOYMENT | {"put-code": 7}}],
-    (9034, 400): [{"method": each, "section": "employment/abc"} for each in ("GET", "PUT", "DELETE")],
+    (9034, 400): [{"method": each, "section": "employment/abc"} for each in ("GET", "PUT", "DELETE")]
+    + [{"method": "DELETE", "section": f"employment/{'1' * 5000}"}],
     (9035, 403): [lambda simulator: own_item(simulator, visibility="private")],
     (9036, 409): [{"orcid": UNCLAIMED}, ANONYMOUS | {"orcid": UNCLAIMED, "section": "person"}],
     (9038, 403): [

@@ -1058,7 +1058,7 @@ ATTESTED = {"organisation": "o", "person_key": "p", "registry": "r", "orcid": "x
         ("list_events_after", {"organisation": "o", "after": 0, "limit": 1}, "(organisation=? AND number>?)"),
         (
             "list_person_events_before",
-            {"organisation": "o", "person_key": "p", "before": 9, "limit": 1},
+            {"organisation": "o", "person_key": "p", "before": 9, "limit": 1, "without": ""},
             "events_of_a_person",
         ),
         (

@@ -20,15 +20,16 @@ HEADING = "What others did to your connection"
 NOT_ABOUT_THE_LINK = {
     "attested-again",
     *("unchanged", "declined", "held-by-someone-else", "orcid-refused", "orcid-unavailable", "orcid-misconfigured"),
-    *("cancelled", "empty-callback"),  # how the person's own visit to ORCID ended
+    *("cancelled", "empty-callback", "orcid-client-changed"),  # how the person's own visit to ORCID ended
     *(
         "delivered",
         "dead-letter",
         "release-seen",
         "person-searched",
         "person-looked-up",
+        "orcid-token-read",
     ),  # nothing was done to the link
-    "authenticated",  # by the person
+    *("authenticated", "permissions-removed"),  # by the person
     "reassigned",  # what is older is about an earlier holder of the account
 }
 """Kinds of events that are on the page of stored data alone."""

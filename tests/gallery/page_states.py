@@ -25,8 +25,9 @@ PAGE_STATES: list[PageState] = []
 NO_PAGES = {
     "POST /me/read": "leads to one's own page",
     "GET /me/read": "leads to one's own page",
-    "POST /me/start": "leads to ORCID",
-    "GET /me/start": "leads to one's own page",
+    "POST /me/start": "leads to ORCID, or to the choice of permissions",
+    "POST /me/permissions/remove": "leads to one's own page",
+    "GET /me/permissions/remove": "leads to one's own page",
     "POST /me/claim/<attempt>": "leads to one's own page",
     "POST /me/move": "leads to one's own page",
     "POST /me/remove": "leads to the page of the removal",

@@ -162,7 +162,9 @@ def test_an_id_of_another_account_of_the_organisation_is_refused(user, demo):
     user.link("piia", PIIA).sign_out()
 
     user.sign_in("ake").expect_heading("Your ORCID iD").press("Create or connect your ORCID iD")
-    user.expect_heading("This ORCID iD is connected to another account", "problem-held-by-someone-else")
+    user.choose_permissions().expect_heading(
+        "This ORCID iD is connected to another account", "problem-held-by-someone-else"
+    )
 
     assert demo.get_released_id("ake@saaristo.example", "saaristo") == []
     assert demo.get_released_id("piia@saaristo.example", "saaristo") == [orcid_uri(PIIA)]

@@ -40,12 +40,12 @@ def make_organisation(organisation_id=UNIVERSITY, **other):
     return Organisation(organisation_id, **{**words, **other})
 
 
-def make_client(organisation=None, *rights, credential="all-rights"):
+def make_client(organisation=None, *rights, credential="all-rights", **other):
     """Give a client of the connector.
 
     One of the university with all rights unless told otherwise.
     """
-    return Client(organisation or make_organisation(), credential, frozenset(rights or Right))
+    return Client(organisation or make_organisation(), credential, frozenset(rights or Right), **other)
 
 
 def make_person(account="maija@yliopisto.example", name="Maija Mäkelä", organisation=None, **other):
@@ -59,6 +59,8 @@ def make_attempt(person_key="maija@yliopisto.example", organisation=UNIVERSITY, 
         "id": f"attempt-{next(_numbers)}",
         "account": person_key,
         "browser_hash": "hash-of-a-cookie",
+        "client_id": "APP-0A1B2C3D4E5F6G7H",
+        "scope": "/authenticate",
         "expires_at": started_at + timedelta(hours=1),
     }
     return Attempt(organisation=organisation, person_key=person_key, started_at=started_at, **{**words, **other})

@@ -49,8 +49,8 @@ def must_be_documented(method, path, answer):
 def methods_at(path, method="GET"):
     """Give the operations of a path by method; none where it leads nowhere."""
     if path.startswith("/v1/people/"):
-        is_move = method == "POST" and path.endswith("/move")
-        path = "/v1/people/{account}/move" if is_move else "/v1/people/{account}"
+        suffix = path[path.rindex("/") :] if method == "POST" else ""
+        path = "/v1/people/{account}" + (suffix if suffix in {"/move", "/orcid-token"} else "")
     found = document()["paths"].get(path)
     return None if found is None else {name.upper(): operation for name, operation in found.items()}
 

@@ -25,6 +25,7 @@ from resolver_connector.app import Connector
 from resolver_connector.credentials import Right
 from resolver_connector.orcid.clients import OrcidClients
 from resolver_connector.orcid.revocation import RevocationQueue, Revoker
+from resolver_connector.orcid.scopes import PERMISSIONS, Scope
 from resolver_connector.orcid.sealing import TokenSealer
 from resolver_connector.orcid.tokens import TokenStore
 from shibboleth.orcid_id import OrcidId, Registry
@@ -35,6 +36,7 @@ from tests.support.openapi import must_be_documented
 from webapp.app import ServiceInfo, WebApp, security_headers, template_globals
 from webapp.auth.authenticator import Authenticator
 from webapp.config.access import CredentialSettings
+from webapp.config.orcid_client import OrganisationOrcidClient
 from webapp.config.organisation import OrganisationSettings
 from webapp.i18n.language import languages
 from webapp.linking.orcid_client import OrcidClient
@@ -47,6 +49,9 @@ from webapp.rendering.templating import templates
 
 PUBLIC_URL = "https://connect.example"
 CALLBACK = f"{PUBLIC_URL}/me/callback"
+CLIENT_ID = "APP-0A1B2C3D4E5F6G7H"
+OWN_CLIENT_ID = "APP-1B2C3D4E5F6G7H8J"
+TOKEN_KEY = "k" * 43 + "="
 ORGANISATIONS = Organisations.of(
     [
         make_organisation(stage=Stage.TEST, help="help@yliopisto.example"),
@@ -103,7 +108,7 @@ def end_serving(server, thread):
 @contextmanager
 def run_orcid_simulator():
     """Yield a running simulator, and an ORCID client that is registered there."""
-    client = Client("APP-0A1B2C3D4E5F6G7H", "a-secret-of-the-client", "ORCID connect", (CALLBACK,))
+    client = Client(CLIENT_ID, "a-secret-of-the-client", "ORCID connect", (CALLBACK,))
     simulator = OrcidSimulator("http://127.0.0.1:1", clients=[client])
     with serve_app(make_simulator_app(simulator)) as address:
         simulator.base_url = address
@@ -113,7 +118,7 @@ def run_orcid_simulator():
 def make_orcid_client(address, **other):
     """Build the product's ORCID client for an address."""
     words = {
-        "client_id": "APP-0A1B2C3D4E5F6G7H",
+        "client_id": CLIENT_ID,
         "client_secret": "a-secret-of-the-client",
         "redirect_uri": CALLBACK,
         "connect_timeout": 2,
@@ -193,6 +198,23 @@ def with_settings(front, organisation_id=UNIVERSITY, **changes):
     transfers = {name: each.transfers for name, each in settings.items()}
     linking = replace(front.context.linking, transfers=transfers)
     return replace(front, context=replace(front.context, organisation_settings=settings, linking=linking))
+
+
+def with_own_client(front, simulator, scopes=(Scope.AUTHENTICATE, *PERMISSIONS), organisation_id=UNIVERSITY):
+    """Return a web application in which an organisation has its own client.
+
+    The simulator knows it as a member's.
+    """
+    client = Client(OWN_CLIENT_ID, "a-secret-of-the-organisation", "Yliopisto", (CALLBACK,), kind="member")
+    simulator.add_client(client)
+    own = OrganisationOrcidClient.model_construct(client_id=client.client_id, scopes=scopes)
+    front = with_settings(front, organisation_id, orcid=own)
+    linking = front.context.linking
+    clients = {organisation_id: linking.orcid.for_client(client.client_id, client.secret)}
+    credentials = {name: each.credentials for name, each in clients.items()}
+    tokens = make_token_store(front.context.store, linking.orcid, [TOKEN_KEY], organisations=credentials)
+    linking = replace(linking, organisation_clients=clients, tokens=tokens)
+    return replace(front, context=replace(front.context, linking=linking))
 
 
 @dataclass

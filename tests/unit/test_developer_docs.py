@@ -15,7 +15,7 @@ VERBS = frozenset(
         """
         Accept Add Allow Answer Ask Bind Build Call Change Check Claim Close Combine Commit Compare Configure
         Correct Count Create Decide Delete Deliver Describe Detect Disable Document Drop Enable Encrypt End Enforce
-        Erase Explain Export Find Format Generate Give Group Handle Hide Ignore Import Include Isolate Keep Lead
+        Erase Explain Export Find Format Generate Give Group Hand Handle Hide Ignore Import Include Isolate Keep Lead
         Leave Let Limit Link List Load Log Lose Make Mark Measure Merge Move Name Notify Offer Open Order Patch Pool
         Prevent Print Protect Provide Publish Put Queue Raise Read Recognise Record Reduce Refuse Reject Release
         Reload Remove Rename Replace Report Require Resolve Restore Retry Return Revoke Rotate Run Say Send Serve

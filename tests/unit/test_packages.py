@@ -100,6 +100,7 @@ LIBRARIES = {
         "webapp/config/texts.py",
         "webapp/config/mail.py",
         "webapp/config/organisation.py",
+        "webapp/config/orcid_client.py",
         "webapp/config/service.py",
         "webapp/config/service_provider.py",
         "webapp/config/base.py",

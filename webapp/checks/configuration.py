@@ -25,6 +25,7 @@ def check_configuration(config: Config) -> Iterator[CheckResult]:
     """Show the addresses of the service, and check credentials and files."""
     yield from _addresses(config)
     yield from _misconfigured(config)
+    yield from _orcid_clients(config)
     yield from _credentials(config)
     yield from _secret_files(config)
     yield from _transfer_files(config)
@@ -49,6 +50,24 @@ def _misconfigured(config: Config) -> Iterator[CheckResult]:
             text = f"{organisation_id} is left out: {place}: {problem.text}"
             details = {"id": organisation_id, "file": problem.file, "key": problem.key, "problem": problem.text}
             yield CheckResult(Level.ERROR, "organisation", text, problem.fix, details)
+
+
+def _orcid_clients(config: Config) -> Iterator[CheckResult]:
+    for organisation_id, settings in config.organisation_settings.items():
+        if settings.orcid is None:
+            continue
+        client_id, asks = settings.orcid.client_id, ", ".join(settings.orcid.permissions) or "the iD alone"
+        details = {
+            "organisation": organisation_id,
+            "client_id": client_id,
+            "permissions": [*settings.orcid.permissions],
+        }
+        text = f"{organisation_id} has its own, {client_id}, with the same redirect URI; it asks for {asks}"
+        yield CheckResult(Level.INFO, "ORCID client", text, details=details)
+        if settings.fetches_tokens and not settings.orcid.permissions:
+            text = f"{organisation_id} has a credential with the right tokens, and its client asks for the iD alone"
+            fix = f"add scopes to [orcid] in organisations/{organisation_id}.toml, or remove the right"
+            yield CheckResult(Level.WARNING, "credential", text, fix, {"organisation": organisation_id})
 
 
 def _credentials(config: Config) -> Iterator[CheckResult]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -290,6 +290,6 @@ _EXPECTED: Mapping[Any, str] = {
 
 def _table_of(annotation: Any) -> tuple[type[Table] | None, bool]:
     """Return the model of a section, and whether it may occur several times."""
-    repeated = bool(get_args(annotation))
-    kind = get_args(annotation)[0] if repeated else annotation
+    inner = [each for each in get_args(annotation) if each is not NoneType]
+    kind, repeated = inner[0] if inner else annotation, get_origin(annotation) is tuple
     return (kind, repeated) if isinstance(kind, type) and issubclass(kind, Table) else (None, False)

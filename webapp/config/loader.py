@@ -28,6 +28,7 @@ from webapp.config.branding import BrandingSettings
 from webapp.config.errors import InvalidSetting, Misconfigured, SettingProblem
 from webapp.config.listen import AuthorityListener, ConnectorListener, WebListener
 from webapp.config.mail import MailSettings
+from webapp.config.orcid_client import client_problems
 from webapp.config.organisation import MisconfiguredOrganisation, OrganisationFile, OrganisationSettings
 from webapp.config.secret import Secret
 from webapp.config.service import OrcidSettings, ServiceFile, ServiceSettings, StoreSettings
@@ -132,6 +133,8 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[
         problems.append(SettingProblem(str(path), "service.organisations", text, fix))
     if file is not None:
         problems.extend(unconnected_operators(file.operator, [each.id for each in found], context))
+        for each in found:
+            each.check_client(file.orcid)
     valid = [each for each in found if each.file is not None and not each.problems]
     if file is None or problems or not valid:
         raise Misconfigured([*problems, *(problem for each in found for problem in each.problems)])
@@ -188,6 +191,7 @@ def _organisation_settings(
         inactive=file.inactive,
         administrators=file.administrators,
         texts=_texts(file.notices),
+        orcid=file.orcid,
         retention_days=file.retention.ended_days or default_retention_days,
         authority_clients=frozenset(file.authority.services),
     )
@@ -233,6 +237,14 @@ class _FoundFile:
             reason = getattr(error, "strerror", None) or "it is nested too deeply"
             fix = "make the files that it names accessible to this user"
             self.problems.append(SettingProblem(str(self.path), "", f"cannot be validated: {reason}", fix))
+
+    def check_client(self, service: OrcidSettings) -> None:
+        if self.file is not None and self.file.orcid is not None:
+            simulated, kept = service.simulated, bool(service.token_keys)
+            found = client_problems(
+                self.path, self.file.orcid, service.client_id, simulated=simulated, tokens_kept=kept
+            )
+            self.problems.extend(found)
 
     def misconfigured(self) -> MisconfiguredOrganisation:
         # What is valid by itself, so that its people and its systems are recognised

@@ -20,6 +20,7 @@ from webapp.config import validators
 from webapp.config.access import AdministratorSettings, CredentialSettings, require_unique_credential_names
 from webapp.config.base import Table, context_of, section, setting
 from webapp.config.errors import InvalidSetting, SettingProblem
+from webapp.config.orcid_client import OrganisationOrcidClient
 from webapp.config.texts import A_LANGUAGE, LANGUAGES, ORGANISATION_NAMES, PrivacyNotices, RetentionSettings, Texts
 from webapp.config.transfers import TransferTable, require_unique_names
 from webapp.i18n.catalogues import SOURCE
@@ -150,6 +151,12 @@ def _require_receiver(keep: Keep, info: ValidationInfo) -> Keep:
             'is "nothing", so the connector has nothing to answer with',
             'remove each [[credential]], or write keep = "links"',
         )
+    client = info.data.get("orcid")
+    if keep is Keep.NOTHING and client is not None and client.permissions:
+        raise InvalidSetting(
+            'is "nothing", so nothing can be kept that people permit at ORCID',
+            'write scopes = ["/authenticate"] in [orcid], or keep = "links"',
+        )
     return keep
 
 
@@ -279,6 +286,7 @@ class OrganisationFile(Table):
     name: Names = section()
     administrators: AdministratorSettings = section()
     authority: AuthorityClients = section()
+    orcid: OrganisationOrcidClient | None = None
     notices: PrivacyNotices = section()
     retention: RetentionSettings = section()
     credential: Annotated[
@@ -370,6 +378,8 @@ class OrganisationSettings:
     """Texts of the privacy notice that replace the service's for its people."""
     retention_days: int | None = None
     """Days after which the data of a person without a link is deleted; None where it is kept until they erase it."""
+    orcid: OrganisationOrcidClient | None = None
+    """Its own client at ORCID; None if its people link with the service's."""
     authority_clients: frozenset[str] = frozenset()
     """The entityIDs of the services that may query the attribute authority about its people."""
 
@@ -402,6 +412,11 @@ class OrganisationSettings:
     def uses_feed(self) -> bool:
         """Whether the organisation can fetch its changes from the connector."""
         return self.keeps_links and self.may(Right.FEED)
+
+    @property
+    def fetches_tokens(self) -> bool:
+        """Whether a system of the organisation may fetch access tokens."""
+        return self.may(Right.TOKENS)
 
     def transfer_label(self, transfer: str, language: str) -> str:
         """Return the label of a transfer in a language, else in English.

@@ -250,6 +250,11 @@ class OrcidSettings(Table):
     )
 
     @property
+    def simulated(self) -> bool:
+        """Whether `base_url` is a simulator of ORCID."""
+        return self.base_url not in _REGISTRY_URLS.values()
+
+    @property
     def member_api_url(self) -> str:
         """The root of ORCID's member API; a simulator has it below its own root."""
         for registry, url in _REGISTRY_URLS.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -21,6 +21,7 @@ from joserfc.jwk import KeySet
 
 from resolver_connector.orcid.clients import OrcidCredentials
 from resolver_connector.orcid.http import OrcidUnavailable, send
+from resolver_connector.orcid.scopes import Scope, authenticates
 from resolver_connector.orcid.sealing import TokenPair
 from resolver_connector.orcid.strict_json import parse_object
 from resolver_connector.orcid.tokens import GrantedTokens
@@ -83,6 +84,7 @@ class OrcidClient:
     client_secret: str = field(repr=False)
     redirect_uri: str
     scope: str = "/authenticate"
+    """The scope that authenticates a person, `/authenticate` or `openid`."""
     pkce: bool = False
     connect_timeout: float = 5.0
     read_timeout: float = 20.0
@@ -103,6 +105,23 @@ class OrcidClient:
         object.__setattr__(self, "_slots", BoundedSemaphore(self.max_waiting))
         object.__setattr__(self, "_threads", BoundedThreads(self.max_waiting))
 
+    def for_client(self, client_id: str, client_secret: str) -> OrcidClient:
+        """Return a client with another client id.
+
+        It shares the limits of threads, and ORCID's keys.
+        """
+        other = replace(self, client_id=client_id, client_secret=client_secret)
+        for shared in ("_slots", "_threads", "_keys"):
+            object.__setattr__(other, shared, getattr(self, shared))
+        return other
+
+    def scope_with(self, permissions: Sequence[Scope]) -> str:
+        """Return the scope that authenticates a person and asks for permissions.
+
+        Each permission authenticates the person as well. `openid` stays, because `prompt=login` works only with it.
+        """
+        return " ".join(permissions if permissions and not self.asks_to_sign_in else (self.scope, *permissions))
+
     @property
     def credentials(self) -> OrcidCredentials:
         """The registered client, by which its tokens are revoked."""
@@ -121,21 +140,23 @@ class OrcidClient:
         """Seconds after which each method has returned, whatever ORCID does."""
         return self.connect_timeout + self.read_timeout
 
-    def authorize_url(self, state: str, language: str, secret: str) -> str:
+    def authorize_url(self, state: str, language: str, secret: str, scope: str | None = None) -> str:
         """Return the authorisation URL (RFC 6749, section 4.1.1).
 
         Args:
             secret: A secret of this attempt and browser, from which the nonce and the code verifier are derived.
+            scope: What `scope_with` returned; None means without permissions.
         """
+        scope = scope or self.scope
         asked = {
             "client_id": self.client_id,
             "response_type": "code",
-            "scope": self.scope,
+            "scope": scope,
             "redirect_uri": self.redirect_uri,
             "state": state,
             "lang": language if language in _LANGUAGES else "en",
         }
-        if self._openid:
+        if _has_openid(scope):
             # ORCID honours `prompt` only with openid: a user who is signed in on a shared machine is asked again
             asked |= {"prompt": "login", "nonce": _derive("nonce", secret)}
         if self.pkce:
@@ -156,11 +177,17 @@ class OrcidClient:
             yield
 
     def exchange(
-        self, code: str, secret: str, now: datetime, take: Callable[[GrantedTokens], object] = discard
+        self,
+        code: str,
+        secret: str,
+        now: datetime,
+        take: Callable[[GrantedTokens], object] = discard,
+        scope: str | None = None,
     ) -> Authenticated:
         """Exchange a code, once, for the user's iD (RFC 6749, section 4.1.3).
 
-        Returns within `timeout`, including the fetch of the keys for the id_token.
+        Returns within `timeout`, including the fetch of the keys for the id_token. The user may have granted less or
+        more than was requested.
 
         Args:
             code: The code.
@@ -168,13 +195,14 @@ class OrcidClient:
             now: The time.
             take: Called with the tokens of the response before anything else of it is looked at, in another thread,
                 and even if the response comes after `timeout`. It must not raise.
+            scope: The requested scope; None means without permissions.
 
         Raises:
             OrcidUnavailable: If ORCID does not answer properly.
             OrcidRefused: If ORCID refuses the code, or its answer is not for this user and this client.
             OrcidMisconfigured: If ORCID does not know this client.
         """
-        return self._by_deadline(partial(self._exchange, code, secret, now, take))
+        return self._by_deadline(partial(self._exchange, code, secret, now, take, scope or self.scope))
 
     def check_discovery(self) -> None:
         """Fetch and check the discovery document (OpenID Connect Discovery 1.0, 4).
@@ -193,11 +221,7 @@ class OrcidClient:
     @property
     def asks_to_sign_in(self) -> bool:
         """Whether ORCID asks users to sign in again who are already signed in there."""
-        return self._openid
-
-    @property
-    def _openid(self) -> bool:
-        return "openid" in self.scope.split()
+        return _has_openid(self.scope)
 
     def _by_deadline(self, call: Callable[[Deadline], Result]) -> Result:
         deadline = Deadline(self.timeout)
@@ -208,8 +232,14 @@ class OrcidClient:
         except Saturated as error:
             raise OrcidUnavailable(f"{error.running} earlier calls still wait for its answer") from None
 
-    def _exchange(
-        self, code: str, secret: str, now: datetime, take: Callable[[GrantedTokens], object], deadline: Deadline
+    def _exchange(  # noqa: PLR0913, PLR0917 - as `exchange`
+        self,
+        code: str,
+        secret: str,
+        now: datetime,
+        take: Callable[[GrantedTokens], object],
+        requested: str,
+        deadline: Deadline,
     ) -> Authenticated:
         form = {
             "client_id": self.client_id,
@@ -226,7 +256,7 @@ class OrcidClient:
         tokens = _granted_tokens(answer, now)
         if tokens is not None:
             take(tokens)
-        return replace(self._authenticated(answer, secret, now, deadline), tokens=tokens)
+        return replace(self._authenticated(answer, secret, now, requested, deadline), tokens=tokens)
 
     def _send(
         self, method: str, path: str, deadline: Deadline, form: dict[str, str] | None = None
@@ -238,13 +268,15 @@ class OrcidClient:
         except ValueError:
             raise OrcidUnavailable(f"status {response.status} without JSON") from None
 
-    def _authenticated(self, answer: dict[str, Any], secret: str, now: datetime, deadline: Deadline) -> Authenticated:
+    def _authenticated(
+        self, answer: dict[str, Any], secret: str, now: datetime, requested: str, deadline: Deadline
+    ) -> Authenticated:
         token_type, scope, bare, name = (_text(answer, member) for member in ("token_type", "scope", "orcid", "name"))
         if token_type.lower() != "bearer":
             raise OrcidUnavailable("the answer is no bearer token")
         if not isinstance(answer.get("scope", ""), str):
             raise OrcidUnavailable("its scope is no text")
-        if not set(self.scope.split()) <= set(scope.split()):
+        if not authenticates(scope):
             raise OrcidRefused("scope")
         try:
             orcid_id = OrcidId.parse(bare, bare_means=self.registry)
@@ -252,7 +284,7 @@ class OrcidClient:
             raise OrcidUnavailable("the answer holds no ORCID iD") from None
         if orcid_id.registry is not self.registry:
             raise OrcidMisconfigured("the iD is of the other registry")
-        if self._openid:
+        if _has_openid(requested):
             self._check_id_token(answer.get("id_token"), orcid_id, secret, now, deadline)
         return Authenticated(orcid_id, displayed(name)[:_LONGEST_NAME])
 
@@ -303,6 +335,10 @@ def _granted_tokens(answer: dict[str, Any], now: datetime) -> GrantedTokens | No
     with suppress(ValueError, TypeError, OverflowError):
         expires_at = now + timedelta(seconds=int(seconds))  # type: ignore[arg-type]
     return GrantedTokens(TokenPair(access_token, refresh_token), frozenset(_text(answer, "scope").split()), expires_at)
+
+
+def _has_openid(scope: str) -> bool:
+    return Scope.OPENID in scope.split()
 
 
 def _text(answer: dict[str, Any], member: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,6 +12,7 @@ from threading import BoundedSemaphore
 from time import monotonic, sleep
 
 from resolver_connector.orcid.http import OrcidUnavailable
+from resolver_connector.orcid.scopes import Scope
 from resolver_connector.orcid.tokens import ReceivedTokens, TokenStore
 from shibboleth.account_holder import AccountHolder, different_holders
 from shibboleth.account_time import is_readable
@@ -60,6 +61,10 @@ class AnotherBrowsersAttempt(PermissionError):
     """The attempt was started in another browser."""
 
 
+class OrcidClientChanged(LookupError):
+    """The attempt was started with another OAuth client than the present one."""
+
+
 class EmptyCallback(LookupError):
     """The callback has neither code nor error, or ORCID has not answered yet."""
 
@@ -72,10 +77,11 @@ OUTCOMES: dict[type[Exception], str] = {
     OrcidRefused: "orcid-refused",
     OrcidUnavailable: "orcid-unavailable",
     OrcidMisconfigured: "orcid-misconfigured",
+    OrcidClientChanged: "orcid-client-changed",
 }
 """Outcome of an attempt by the error of the code exchange; the codes are those of `problems.PROBLEMS`."""
 
-AUDITED = frozenset({"declined", "held-by-someone-else", "orcid-refused", "orcid-unavailable", "orcid-misconfigured"})
+AUDITED = frozenset({"declined", "held-by-someone-else", *OUTCOMES.values()})
 """Outcomes without a link that become an audit event."""
 
 
@@ -97,21 +103,33 @@ class LinkingService:
 
     store: Store
     orcid: OrcidClient
+    """The service's own client."""
     tokens: TokenStore
     """Keeps the tokens that ORCID gives, or revokes them."""
     transfers: Mapping[str, Collection[str]] = field(default_factory=dict)
     """The names of the transfers to which changes are sent, by the organisation's id."""
+    organisation_clients: Mapping[str, OrcidClient] = field(default_factory=dict)
+    """The clients of organisations that have one of their own, by the organisation's id."""
     cleanup: AttemptCleanup = field(default_factory=AttemptCleanup)
     orcid_status: OrcidStatus = field(default_factory=OrcidStatus)
     _repeats: BoundedSemaphore = field(init=False, default_factory=lambda: BoundedSemaphore(_MAX_REPEATS))
 
-    def start(self, person: Person, browser: Browser, language: str, now: datetime) -> str:
+    def client_of(self, organisation_id: str) -> OrcidClient:
+        """Return the client of ORCID with which people of an organisation link."""
+        return self.organisation_clients.get(organisation_id, self.orcid)
+
+    def start(
+        self, person: Person, browser: Browser, language: str, now: datetime, permissions: Sequence[Scope] = ()
+    ) -> str:
         """Start an attempt and return ORCID's authorisation URL for it.
+
+        Args:
+            permissions: What ORCID asks the person to permit, beside the iD.
 
         Raises:
             TooManyAttempts: If the person has MAX_OPEN_ATTEMPTS open attempts.
         """
-        state = secrets.token_urlsafe(32)
+        state, client = secrets.token_urlsafe(32), self.client_of(person.organisation.id)
         attempt = Attempt(
             id=secrets.token_urlsafe(16),
             organisation=person.organisation.id,
@@ -122,11 +140,13 @@ class LinkingService:
             expires_at=now + LIFETIME,
             account_issued_at=person.account_issued_at,
             stable_id=person.stable_id,
+            client_id=client.client_id,
+            scope=client.scope_with(permissions),
         )
         self.cleanup.run(self.store.attempts, now)
         if not self.store.attempts.add(attempt, _hash(state), max_open=MAX_OPEN_ATTEMPTS):
             raise TooManyAttempts
-        return self.orcid.authorize_url(state, language, browser.derive("orcid", state))
+        return client.authorize_url(state, language, browser.derive("orcid", state), attempt.scope)
 
     def handle_callback(self, person: Person, browser: Browser, params: CallbackParams, now: datetime) -> Attempt:
         """Save ORCID's answer until the person confirms it.
@@ -147,15 +167,16 @@ class LinkingService:
             # ORCID writes some errors behind a `#`, which no server receives
             raise EmptyCallback
         state_hash, organisation = _hash(params.state), person.organisation.id
-        with self.orcid.acquire_slot() if params.code else nullcontext():
+        client = self.client_of(organisation)
+        with client.acquire_slot() if params.code else nullcontext():
             attempt = self.store.attempts.consume_state(state_hash, organisation, person.key, browser.hash, now)
             if attempt is not None:
-                with self.tokens.receive(attempt, self.orcid.credentials, now) as received:
+                with self.tokens.receive(attempt, client.credentials, now) as received:
                     return self._exchange(person, attempt, params, browser, received, now)
         attempt = _require_own_attempt(self.store.attempts.get_by_state(state_hash), person, browser, now)
         if self._repeats.acquire(blocking=False):
             try:
-                deadline = monotonic() + self.orcid.timeout + _SAVE_TIME
+                deadline = monotonic() + client.timeout + _SAVE_TIME
                 while attempt.closed_at is None and attempt.orcid_id is None and monotonic() < deadline:
                     sleep(_POLL_INTERVAL)
                     attempt = self.store.attempts.get(attempt.id) or attempt
@@ -178,8 +199,12 @@ class LinkingService:
             return self._close(attempt, "orcid-refused", now, reason="error")
         if not params.code:
             return self._close(attempt, "empty-callback", now)
+        client = self.client_of(attempt.organisation)
+        if attempt.client_id != client.client_id:
+            return self._close(attempt, OUTCOMES[OrcidClientChanged], now)
         try:
-            answer = self.orcid.exchange(params.code, browser.derive("orcid", params.state), now, received.take)
+            secret = browser.derive("orcid", params.state)
+            answer = client.exchange(params.code, secret, now, received.take, attempt.scope)
         except tuple(OUTCOMES) as error:
             if isinstance(error, OrcidUnavailable):
                 self.orcid_status.failed(now)
@@ -240,6 +265,7 @@ class LinkingService:
             LookupError, PermissionError: As `handle_callback`.
         """
         attempt = _require_own_attempt(self.store.attempts.get(attempt_id), person, browser, now)
+        self._require_client(attempt, now)
         link_id, transfers = secrets.token_urlsafe(16), tuple(self.transfers.get(attempt.organisation, ()))
         try:
             return self.store.links.add(
@@ -272,7 +298,13 @@ class LinkingService:
             raise AttemptClosed(attempt)
         if attempt.orcid_id is None:
             raise EmptyCallback
+        self._require_client(attempt, now)
         return attempt
+
+    def _require_client(self, attempt: Attempt, now: datetime) -> None:
+        # With the client, what it asks people to permit has changed, and so may the organisation's name at ORCID
+        if attempt.closed_at is None and attempt.client_id != self.client_of(attempt.organisation).client_id:
+            raise AttemptClosed(self._close(attempt, OUTCOMES[OrcidClientChanged], now))
 
     def cancel(self, person: Person, browser: Browser, attempt_id: str, now: datetime) -> None:
         """Close an attempt without a link. Raises as `open_attempt`."""

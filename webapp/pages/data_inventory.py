@@ -179,6 +179,7 @@ OUTCOMES: Labels = MappingProxyType(
         "orcid-refused": gettext_noop("ORCID did not accept the answer"),
         "orcid-unavailable": gettext_noop("ORCID did not answer"),
         "orcid-misconfigured": gettext_noop("this service could not talk to ORCID"),
+        "orcid-client-changed": gettext_noop("the settings had changed in the meantime"),
         "empty-callback": gettext_noop("ORCID sent no answer"),
     }
 )
@@ -222,6 +223,10 @@ EVENTS: Labels = MappingProxyType(
         "affiliation-removed": gettext_noop("the entry is not on your ORCID record any more"),
         "affiliation-deleted": gettext_noop("you had deleted the entry at ORCID, and it is not written again"),
         "person-looked-up": gettext_noop("a system of your organisation asked which account has the iD"),
+        "orcid-token-read": gettext_noop(
+            "a system of your organisation fetched the access that you permitted at ORCID"
+        ),
+        "permissions-removed": gettext_noop("you took back what you had permitted at ORCID"),
         "person-searched": gettext_noop("somebody who looks after this service looked at your connection"),
     }
 )
@@ -580,6 +585,8 @@ ATTEMPTS = Section(
         ("stable_id", gettext_noop("Your identifier that never changes"), FROM_ORGANISATION, "stable_id", "stable_id"),
         ("orcid", gettext_noop("ORCID iD"), FROM_ORCID, "registry orcid", "orcid_id"),
         ("orcid_name", gettext_noop("Name at ORCID"), FROM_ORCID, "orcid_name", "orcid_name"),
+        ("scope", gettext_noop("What ORCID was asked for"), FROM_PERSON, "scope", "scope"),
+        ("client", gettext_noop("By whose client ORCID was asked"), FROM_SERVICE, "client_id", "client_id"),
         ("answered_at", gettext_noop("Back from ORCID"), FROM_SERVICE, "consumed_at", "consumed_at"),
         ("expires_at", gettext_noop("To be finished by"), FROM_SERVICE, "expires_at", "expires_at"),
         (

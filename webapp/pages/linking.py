@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from resolver_connector.orcid.scopes import Scope, permissions_in
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
 from sql.errors import AccountLinked, AttemptClosed, LinkChanged
 from sql.records import Attempt, ChangeKind, Link
@@ -17,9 +18,16 @@ from webapp.linking.service import CallbackParams, NoSuchAttempt, NotAgreed, mak
 from webapp.linking.unread_events import mark_read, unread_events
 from webapp.log import log
 from webapp.operator import incidents
-from webapp.pages.affiliation import affiliation_status, consent_text, permit, record_affiliation
 from webapp.pages.context import AppContext
 from webapp.pages.delivery_status import LINK_STATE_TEXTS, DeliveryStatus, delivery_status, link_state
+from webapp.pages.orcid.affiliation import affiliation_status, consent_text, permit, record_affiliation
+from webapp.pages.orcid.permissions import (
+    PERMISSION_TEXTS,
+    granted_permissions,
+    offered_permissions,
+    permission_status,
+    start,
+)
 from webapp.pages.problems import ORGANISATION_HELP, PROBLEMS, PROBLEMS_BY_CODE, Problem
 from webapp.pages.release import record_release, release_notice
 from webapp.pages.request import Page, PageRequest, Redirect
@@ -28,6 +36,10 @@ CONSENT = gettext_noop(
     "I agree that the ORCID iD and the account shown above are connected, and that this service hands the two to "
     "%(organisation)s, which may release the iD to the services I sign in to. I can remove the connection here at "
     "any time."
+)
+CONSENT_PERMISSIONS = gettext_noop(
+    "What I permitted %(organisation)s to do at ORCID it may do until I take that back or the connection ends. For "
+    "that, this service keeps the access that ORCID gave, encrypted."
 )
 CONSENT_KEEPING_NOTHING = gettext_noop(
     "I agree that the ORCID iD and the account shown above are connected, and that this service hands the two to "
@@ -57,6 +69,8 @@ def me(context: AppContext, request: PageRequest) -> Page:
         "orcid_unavailable": context.linking.orcid_status.recently_failed(request.now),
         "resume_path": _resume_path(context, request),
         "earlier": _earlier_link(context, request),
+        "permissions": permission_status(context, request),
+        "permission_texts": PERMISSION_TEXTS,
     }
     return Page("me.html", variables)
 
@@ -126,11 +140,6 @@ def _resume_path(context: AppContext, request: PageRequest) -> str:
     return _path_of(attempt)
 
 
-def start(context: AppContext, request: PageRequest) -> Redirect:
-    """Start an attempt and redirect to ORCID."""
-    return Redirect(context.linking.start(request.person, request.browser, request.language.code, request.now))
-
-
 def callback(context: AppContext, request: PageRequest) -> Redirect:
     """Handle the redirect URI, and redirect to an address without the code."""
     params = CallbackParams(*(request.parameter(name) for name in ("state", "code", "error")))
@@ -155,10 +164,12 @@ def submit_confirmation(context: AppContext, request: PageRequest) -> Page | Red
         if "another" in form:
             context.linking.cancel(*who, request.now)
             # Without openid ORCID does not ask a signed-in user again, so the user has to sign out there first
-            return start(context, request) if context.linking.orcid.asks_to_sign_in else Redirect("/me/another-account")
+            asks = context.linking.client_of(request.person.organisation.id).asks_to_sign_in
+            return start(context, request) if asks else Redirect("/me/another-account")
         if form.get("agree") != "yes":
             return _confirm_page(context, request, PROBLEMS[NotAgreed])
-        consent = make_consent(_consent_text(context, request), request.language.code, request.now)
+        granted = granted_permissions(context, request, attempt_id)
+        consent = make_consent(_consent_text(context, request, granted), request.language.code, request.now)
         replacing = _shown_orcid_id(context, request, form["replacing"]) if form.get("replacing") else None
         change = context.linking.confirm(*who, consent, replacing, request.now)
     except AttemptClosed:
@@ -220,6 +231,9 @@ def _result_page(context: AppContext, request: PageRequest, outcome: str) -> Pag
     status = delivery_status(request.person_status, context.settings(request.person.organisation))
     variables = {
         "outcome": outcome,
+        "offered": offered_permissions(context, request),
+        "permissions": permission_status(context, request),
+        "permission_texts": PERMISSION_TEXTS,
         "link": request.person_status.link,
         "token": csrf_token(request.browser, request.person),
         "delivery_status": status,
@@ -317,11 +331,15 @@ def _confirm_page(context: AppContext, request: PageRequest, problem: Problem | 
         return Redirect(f"/me/result/{attempt_id}")
     if attempt.claim_expires_at is not None:
         return Redirect(_path_of(attempt))
+    granted = granted_permissions(context, request, attempt_id)
     variables = {
         "attempt": attempt,
+        "granted": granted,
+        "not_granted": [scope for scope in permissions_in(attempt.scope) if scope not in granted],
+        "permission_texts": PERMISSION_TEXTS,
         "unread": unread_events(context.store, person, request.person_status.link),
         "current": context.linking.current_link(person) if problem else request.person_status.link,
-        "consent": _consent_text(context, request),
+        "consent": _consent_text(context, request, granted),
         "affiliation_consent": _affiliation_consent(context, request),
         # Only on the page that a form without the first tick leads to
         "affiliation_ticked": request.form.get("affiliation") == "yes",
@@ -361,11 +379,13 @@ def _shown_orcid_id(context: AppContext, request: PageRequest, text: str) -> Orc
         raise LinkChanged(context.linking.current_link(request.person)) from None
 
 
-def _consent_text(context: AppContext, request: PageRequest) -> str:
+def _consent_text(context: AppContext, request: PageRequest, granted: Sequence[Scope]) -> str:
     # Without facts about the person, so that the text is stored once for all who agreed to it
     organisation = request.person.organisation
-    text = CONSENT if context.settings(organisation).keeps_links else CONSENT_KEEPING_NOTHING
-    return request.language.gettext(text, organisation=organisation.name(request.language.code))
+    texts = [CONSENT if context.settings(organisation).keeps_links else CONSENT_KEEPING_NOTHING]
+    texts += [CONSENT_PERMISSIONS] if granted else []
+    name = organisation.name(request.language.code)
+    return " ".join(request.language.gettext(text, organisation=name) for text in texts)
 
 
 def _path_of(attempt: Attempt) -> str:

@@ -11,9 +11,10 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
+from resolver_connector.orcid.token_request import TOKEN_READ
 from shibboleth.orcid_id import OrcidId
 from shibboleth.person import Person
-from sql.records import Change, EarlierAccount, Erasure, ReadEvents
+from sql.records import Change, EarlierAccount, Erasure, Event, ReadEvents
 from sql.repositories.base import NO_LIMIT
 from sql.rows import format_timestamp
 from sql.store import Store
@@ -116,6 +117,16 @@ def _is_between(at: datetime, account: EarlierAccount) -> bool:
     return at <= account.until and (account.since is None or at > account.since)
 
 
+def _events(store: Store, organisation_id: str, person_key: str, limit: int) -> Sequence[Event]:
+    if limit == NO_LIMIT:
+        return [*store.audit.list_events(organisation_id, person_key, newest_first=True)]
+    # Systems fetch tokens each night: of the newest events, the page shows the last fetch alone
+    whose = organisation_id, person_key
+    found = [*store.audit.list_events(*whose, newest_first=True, limit=limit, without=TOKEN_READ)]
+    last = store.audit.last_event(*whose, TOKEN_READ)
+    return sorted([*found, *([] if last is None else [last])], key=attrgetter("number"), reverse=True)
+
+
 def _fetched(store: Store, organisation_id: str, person_key: str, _limit: int) -> Sequence[FeedPosition]:
     # A number of the organisation; it says something only about persons with a change
     if store.changes.newest_for_person(organisation_id, person_key) is None:
@@ -144,9 +155,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "changes": lambda store, *whose: store.changes.list_for_person(*whose),
         "deliveries": lambda store, *whose: store.deliveries.list_for_person(*whose),
         "feed": _fetched,
-        "events": lambda store, organisation_id, key, most: list(
-            store.audit.list_events(organisation_id, key, newest_first=True, limit=most)
-        ),
+        "events": _events,
         "read_events": _read,
         "mails": lambda store, *whose: store.mail.list_for_person(*whose),
         "erasure": _erasure,

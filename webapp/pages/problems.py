@@ -31,6 +31,7 @@ from webapp.linking.service import (
     EmptyCallback,
     NoSuchAttempt,
     NotAgreed,
+    OrcidClientChanged,
     SomeoneElsesAttempt,
     TooManyAttempts,
 )
@@ -333,6 +334,16 @@ PROBLEMS: dict[type[Exception], Problem] = {
             "ORCID does not know this service by the name it uses. It is not your fault. Nothing was connected."
         ),
         gettext_noop("Tell the service's help the incident number below; they have to mend it."),
+    ),
+    OrcidClientChanged: Problem(
+        "orcid-client-changed",
+        409,
+        gettext_noop("The settings have changed in the meantime"),
+        gettext_noop(
+            "While you were at ORCID, the way in which your organisation connects to ORCID was changed. Nothing was "
+            "connected."
+        ),
+        gettext_noop("Start again from your own page; it takes one click."),
     ),
     StoreUnavailable: Problem(
         "store-unavailable",

@@ -19,6 +19,7 @@ from webapp.config.access import CredentialSettings
 from webapp.config.loader import DEFAULT_PATH, PATH_VARIABLE, Config
 from webapp.log import with_request_id
 from webapp.wiring.common import load_config_and_store, utc_now
+from webapp.wiring.orcid import make_sealer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -73,6 +74,9 @@ def make_connector(
         transfer_credentials=config.receivers.credentials,
         credential_uses=CredentialUses(store, credentials.clients, clock),
         process=process or ProcessState(config.digest),
+        sealer=make_sealer(config)
+        if any(one.fetches_tokens for one in config.organisation_settings.values())
+        else None,
     )
     return with_request_id(connector)
 
@@ -93,6 +97,7 @@ def make_replicas(config: Config, store: Store, directory: Path, max_age: float)
 
 def _credentials(config: Config) -> Iterator[tuple[Bearer | Basic, Client]]:
     for settings in config.organisation_settings.values():
+        own = settings.orcid
         for each in settings.credentials:
             client = Client(
                 settings.organisation,
@@ -101,6 +106,7 @@ def _credentials(config: Config) -> Iterator[tuple[Bearer | Basic, Client]]:
                 own_changes=each.own_changes,
                 source=each.source,
                 keeps_links=settings.keeps_links,
+                orcid_client_id=own.client_id if own is not None and own.permissions else "",
             )
             yield _secret(each), client
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from resolver_connector.orcid.clients import OrcidClients, OrcidCredentials
@@ -17,7 +18,7 @@ from webapp.log import log
 
 def make_orcid_clients(config: Config) -> OrcidClients:
     """Return the clients that are registered at ORCID."""
-    orcid = config.orcid
+    orcid, settings = config.orcid, config.organisation_settings
     service = OrcidCredentials(
         client_id=orcid.client_id,
         client_secret=orcid.client_secret.reveal(),
@@ -28,7 +29,14 @@ def make_orcid_clients(config: Config) -> OrcidClients:
         read_timeout=orcid.read_timeout,
         proxy=orcid.proxy,
     )
-    return OrcidClients(service)
+    own = {organisation_id: each.orcid for organisation_id, each in settings.items() if each.orcid is not None}
+    return OrcidClients(
+        service,
+        {
+            organisation_id: replace(service, client_id=each.client_id, client_secret=each.client_secret.reveal())
+            for organisation_id, each in own.items()
+        },
+    )
 
 
 def make_sealer(config: Config) -> TokenSealer | None:

@@ -59,9 +59,12 @@ def make_web(
         logo=branding.logo.name if branding.logo else "",
     )
     limits = ConcurrencyLimits.of(config.listen.threads)
+    client = orcid_client(config)
     deliver_now = make_dispatcher(config, store, clock).deliver_now if any(config.transfers.values()) else no_delivery
     context = AppContext(
-        linking=LinkingService(store, orcid_client(config), make_token_store(config, store), config.transfers),
+        linking=LinkingService(
+            store, client, make_token_store(config, store), config.transfers, organisation_clients(config, client)
+        ),
         store=store,
         organisations=config.organisations,
         organisation_settings=config.organisation_settings,
@@ -109,8 +112,22 @@ def operator_texts_of(config: Config) -> OperatorTexts:
     return OperatorTexts(config.texts, statement, config.service.privacy_url or "")
 
 
+def organisation_clients(config: Config, client: OrcidClient) -> dict[str, OrcidClient]:
+    """Return the clients of organisations, by the organisation's id.
+
+    Args:
+        client: The service's own, with which they share its limits.
+    """
+    own = {name: settings.orcid for name, settings in config.organisation_settings.items()}
+    return {
+        name: client.for_client(each.client_id, each.client_secret.reveal())
+        for name, each in own.items()
+        if each is not None
+    }
+
+
 def orcid_client(config: Config) -> OrcidClient:
-    """Return the client of ORCID's OAuth endpoints."""
+    """Return the service's own client of ORCID's OAuth endpoints."""
     orcid = config.orcid
     return OrcidClient(
         base_url=orcid.base_url,

@@ -19,7 +19,8 @@ from typing import Literal
 
 from sql import rows
 from sql.counts import Counts, add_counts
-from sql.records import OrcidToken, OrcidTokenCount
+from sql.endings import revoke_tokens
+from sql.records import Link, OrcidToken, OrcidTokenCount
 from sql.repositories.base import NO_LIMIT, PAGE_SIZE, Repository
 
 EXPIRY_MARGIN = timedelta(minutes=5)
@@ -58,6 +59,31 @@ class OrcidTokenRepository(Repository):
             rows.orcid_token_from_row(row, rows.optional_orcid_id(row["registry"], row["orcid"]), person_key)
             for row in found
         ]
+
+    def list_for_link(self, link_id: str) -> list[OrcidToken]:
+        """Return the pairs of a link that are not due to be revoked, newest first."""
+        return [rows.orcid_token_from_row(row) for row in self.engine.fetch_all("list_tokens_of_link", link=link_id)]
+
+    def list_for_attempt(self, attempt_id: str) -> list[OrcidToken]:
+        """Return the pairs that ORCID gave in an attempt that is not confirmed yet."""
+        found = self.engine.fetch_all("list_tokens_of_attempt", attempt=attempt_id)
+        return [rows.orcid_token_from_row(row) for row in found]
+
+    def revoke_for_link(self, link: Link, now: datetime) -> bool:
+        """Make all pairs of a link due to be revoked, for its person.
+
+        The link goes on. The event `permissions-removed` is written in the same transaction.
+
+        Returns:
+            False if there are none.
+        """
+        with self.organisation_transaction(link.organisation, now) as transaction:
+            if not transaction.session.fetch_all("list_tokens_of_link", link=link.id):
+                return False
+            revoke_tokens(transaction.session, link.id, now)
+            facts = {"orcid": link.orcid_id.uri, "account": link.account, "link": link.id}
+            transaction.insert_event("permissions-removed", "person", link.person_key, facts)
+        return True
 
     def record_withdrawn(self, token_id: str, now: datetime) -> OrcidToken | None:
         """Store that the person took the permission of a pair back at ORCID.

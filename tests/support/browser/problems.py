@@ -198,7 +198,7 @@ def callback_without_parameters(user, context):
 @problem_journey("held-by-someone-else")
 def link_the_id_of_another_account(user, _context):
     user.link("piia", PIIA).sign_out().sign_in("ake").expect_heading("Your ORCID iD")
-    user.press("Create or connect your ORCID iD")
+    user.press("Create or connect your ORCID iD").choose_permissions()
 
 
 @problem_journey("orcid-unavailable")

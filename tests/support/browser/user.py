@@ -88,8 +88,20 @@ class BrowserUser(Browser):
         self.expect_heading("Your ORCID iD").press("Create or connect your ORCID iD")
         return self.sign_in_at_orcid(orcid)
 
+    def choose_permissions(self, *permissions):
+        """Tick what the organisation may do at ORCID, and go there."""
+        self.expect_heading("Before you go to ORCID")
+        for each in permissions:
+            self.click_id(each)
+        return self.press("Go to ORCID")
+
     def sign_in_at_orcid(self, orcid):
-        """Sign in at ORCID, and wait for its consent page."""
+        """Sign in at ORCID, and wait for its consent page.
+
+        Where permissions can be chosen, none is.
+        """
+        if self.expect_any_heading("Sign in", "Before you go to ORCID") != "Sign in":
+            self.choose_permissions()
         return self.expect_heading("Sign in").click_id(f"sign-in-{orcid}").expect_heading("Authorize access")
 
     def authorize(self):

@@ -1,0 +1,1 @@
+"""Pages of what is done at ORCID on a person's behalf."""
