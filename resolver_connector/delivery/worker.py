@@ -56,6 +56,12 @@ class Worker:
         self._events: Counter[str] = Counter()
         self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._stopped = False
+        self._alive_at = monotonic()
+
+    @property
+    def idle_seconds(self) -> float:
+        """Seconds since the loop of `run` last began a round."""
+        return monotonic() - self._alive_at
 
     def run(self) -> None:
         """Deliver and run jobs until `stop` is called; finish running attempts.
@@ -64,7 +70,7 @@ class Worker:
         """
         with ThreadPoolExecutor(self._settings.max_workers) as pool:
             while not self._stopped:
-                interval = self._settings.poll_interval
+                interval, self._alive_at = self._settings.poll_interval, monotonic()
                 try:
                     self._start_attempts(pool)
                     self._run_jobs()

@@ -113,6 +113,8 @@ def check_running(config: Config) -> Iterator[CheckResult]:
     else:
         yield _compare(config, "the pages", config.service.public_url, "/healthz")
         yield _compare(config, "the connector", config.service.public_url, "/v1/health")
+    if config.worker.enabled:
+        yield _compare(config, "the worker", config.worker.address, "/healthz")
 
 
 def _compare(config: Config, name: str, address: tuple[str, int] | str, path: str) -> CheckResult:

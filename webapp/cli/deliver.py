@@ -5,10 +5,12 @@ from __future__ import annotations
 import signal
 import sys
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
+from shibboleth.process_state import ProcessState
 from sql.store import Store
 from webapp.cli.context import find_organisation, load_config, may_reload, open_store, utc_now
 from webapp.cli.errors import EXIT_FAILURE, CommandError, handle_errors
@@ -46,22 +48,27 @@ def deliver(path: Path, *, once: bool, dry_run: bool, retry: str | None, transfe
 
 
 def _run(config: Config, store: Store, *, once: bool) -> None:
-    from webapp.cli.serve.server import execute_again  # noqa: PLC0415
+    from webapp.cli.serve import server  # noqa: PLC0415
     from webapp.wiring.common import log_misconfigured  # noqa: PLC0415
-    from webapp.wiring.worker import make_worker  # noqa: PLC0415 - the connector's command does not load the pages
+    from webapp.wiring.worker import make_worker, make_worker_health  # noqa: PLC0415 - the connector's command does not load the pages
 
     configure_logging(config.service.log)
     log_misconfigured(config)
     worker = make_worker(config, store)
+    process, reload = ProcessState(config.digest), False
+
+    def stop(_signal: int, _frame: object) -> None:
+        process.ending = True
+        worker.stop()
+
     for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda _signal, _frame: worker.stop())
+        signal.signal(each, stop)
     if once:
         events = worker.run_once()
         click.echo(", ".join(f"{word} {count}" for word, count in sorted(events.items())) or "nothing is due")
         sys.exit(EXIT_FAILURE if events - Counter(delivered=events["delivered"]) else 0)
     left_out = f", without {', '.join(config.misconfigured)}" if config.misconfigured else ""
     click.echo(f"delivering for {pluralize(len(config.organisations), 'organisation', 'organisations')}{left_out}")
-    reload = False
 
     def hang_up(_signal: int, _frame: object) -> None:
         nonlocal reload
@@ -71,9 +78,14 @@ def _run(config: Config, store: Store, *, once: bool) -> None:
 
     valid = may_reload(config)
     signal.signal(signal.SIGHUP, hang_up)
-    worker.run()
+    health = make_worker_health(store, worker, process)
+    try:
+        with server.serve_beside(health, config.worker) if config.worker.enabled else nullcontext():
+            worker.run()
+    except server.CannotListen as error:
+        raise CommandError(str(error)) from None
     if reload:
-        execute_again()
+        server.execute_again()
 
 
 def _list_waiting(config: Config, store: Store) -> None:

@@ -1,4 +1,4 @@
-"""The servers: the sections [listen], [connector] and [authority]."""
+"""The servers: the sections [listen], [connector], [worker] and [authority]."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Listener(Table):
         "a whole number from 0 to 65535",
         8080,
         default=None,
-        shown="`8080` in `[listen]`, `8081` in `[connector]`, `8082` in `[authority]`",
+        shown="`8080` in `[listen]`, `8081` in `[connector]`, `8082` in `[authority]`, `8083` in `[worker]`",
         ge=0,
         le=65535,
     )
@@ -92,6 +92,25 @@ class WebListener(Listener):
         ge=1,
         le=256,
     )
+
+
+class WorkerListener(Listener):
+    """Where the health pages of `orcid-connect deliver` are.
+
+    Without host, port or unix there are none.
+    """
+
+    default_port = 8083
+    section = "worker"
+
+    threads: int = setting(
+        "How many requests a process answers at once.", "a whole number from 1 to 256", 2, default=2, ge=1, le=256
+    )
+
+    @property
+    def enabled(self) -> bool:
+        """Whether an address is configured."""
+        return (self.host, self.port, self.unix) != (None, None, None)
 
 
 class ConnectorListener(Listener):

@@ -26,7 +26,7 @@ from webapp.config.access import MetricsSettings, OperatorSettings, unconnected_
 from webapp.config.base import ConfigContext, Table, validate
 from webapp.config.branding import BrandingSettings
 from webapp.config.errors import InvalidSetting, Misconfigured, SettingProblem
-from webapp.config.listen import AuthorityListener, ConnectorListener, WebListener
+from webapp.config.listen import AuthorityListener, ConnectorListener, WebListener, WorkerListener
 from webapp.config.mail import MailSettings
 from webapp.config.orcid_client import client_problems
 from webapp.config.organisation import MisconfiguredOrganisation, OrganisationFile, OrganisationSettings
@@ -55,6 +55,7 @@ class Config:
     store: StoreSettings
     listen: WebListener
     connector: ConnectorListener
+    worker: WorkerListener
     authority: AuthorityListener
     branding: BrandingSettings
     organisations: Organisations
@@ -151,6 +152,7 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[
         store=file.store,
         listen=file.listen,
         connector=file.connector,
+        worker=file.worker,
         authority=file.authority,
         branding=file.branding,
         organisations=Organisations.of(

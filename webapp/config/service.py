@@ -23,7 +23,7 @@ from webapp.config.base import (
 )
 from webapp.config.branding import BrandingSettings
 from webapp.config.errors import InvalidSetting
-from webapp.config.listen import AuthorityListener, ConnectorListener, WebListener
+from webapp.config.listen import AuthorityListener, ConnectorListener, WebListener, WorkerListener
 from webapp.config.mail import MailSettings
 from webapp.config.secret import REFERENCE, Secret
 from webapp.config.service_provider import ServiceProviderSettings
@@ -318,6 +318,7 @@ class ServiceFile(Table):
     store: StoreSettings = section()
     listen: WebListener = section()
     connector: ConnectorListener = section()
+    worker: WorkerListener = section()
     metrics: MetricsSettings = section()
     operator: Annotated[tuple[OperatorSettings, ...], Field(strict=False)] = ()
     authority: AuthorityListener = section()

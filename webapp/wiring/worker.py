@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
+from resolver_connector.delivery.health import worker_health
 from resolver_connector.delivery.maintenance import (
     INTERVAL,
     Maintenance,
@@ -14,6 +16,7 @@ from resolver_connector.delivery.maintenance import (
     execute_due_removals,
 )
 from resolver_connector.delivery.worker import Job, Worker
+from shibboleth.process_state import ProcessState
 from sql.store import Store
 from webapp.config.loader import Config
 from webapp.i18n.language import languages
@@ -23,6 +26,9 @@ from webapp.wiring.common import utc_now
 from webapp.wiring.dispatcher import make_dispatcher
 from webapp.wiring.orcid import make_revocation_queue
 from webapp.wiring.status_round import make_status_round
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 
 def make_worker(config: Config, store: Store, clock: Callable[[], datetime] = utc_now) -> Worker:
@@ -50,6 +56,11 @@ def make_worker(config: Config, store: Store, clock: Callable[[], datetime] = ut
         ),
     )
     return Worker(make_dispatcher(config, store, clock), jobs, log, clock)
+
+
+def make_worker_health(store: Store, worker: Worker, process: ProcessState) -> WSGIApplication:
+    """Assemble the health pages of the worker."""
+    return worker_health(store, lambda: worker.idle_seconds, process)
 
 
 def _mailer(config: Config, store: Store, clock: Callable[[], datetime]) -> Callable[[datetime], None]:

@@ -10,8 +10,9 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -104,6 +105,28 @@ def serve(
             Path(options["unix_socket"]).unlink(missing_ok=True)
     if reload:
         execute_again(inherited)
+
+
+@contextmanager
+def serve_beside(application: WSGIApplication, listener: Listener) -> Iterator[None]:
+    """Serve requests in a thread of its own, until the end of the block.
+
+    Raises:
+        CannotListen: If the address cannot be used.
+    """
+    try:
+        options = _listen_options(listener.address)
+        server = _create_server(application, listener, options)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "not a valid address"
+        raise CannotListen(listener.address, reason) from None
+    threading.Thread(target=server.run, name="health", daemon=True).start()
+    try:
+        yield
+    finally:
+        # The thread ends with the process: it may be answering
+        if "unix_socket" in options:
+            Path(options["unix_socket"]).unlink(missing_ok=True)
 
 
 def _drain(process: ProcessState, seconds: float) -> None:
