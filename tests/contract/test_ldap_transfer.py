@@ -18,19 +18,19 @@ from tests.support.transfers.ldap import (
     EXTENDED_ANSWER,
     MODIFY_ANSWER,
     SEARCH_END,
-    answering,
+    answer_http,
+    answer_with,
+    close_after_request,
     controls,
-    drips,
-    elsewhere,
     entry,
-    hangs_up,
-    never_stops,
-    passes_on,
+    forward_to,
+    never_answer,
     result,
-    says,
+    search_reference,
+    send_endlessly,
+    send_slowly,
+    serve_connections,
     settings,
-    silence,
-    speaks_http,
 )
 from tests.support.transfers.slapd import CLOSED, COPY, NARROW, PEOPLE, READER, SERVICE, UNIQUE, Slapd
 
@@ -526,7 +526,7 @@ def test_a_race_that_is_lost_is_run_again(directory, branch, transfer, meanwhile
     dn = directory.add_person(branch, values=[OURS.bare])
     change = {"eduPersonOrcid": [(ldap3.MODIFY_REPLACE, meanwhile)]}
 
-    with answering(passes_on(directory.port, lambda: directory.write(dn, change))) as port:
+    with serve_connections(forward_to(directory.port, lambda: directory.write(dn, change))) as port:
         answer = deliver(transfer(url=f"ldap://127.0.0.1:{port}", start_tls=False))
 
     assert answer.delivered
@@ -537,7 +537,7 @@ def test_a_concurrent_write_of_the_same_id_is_a_success(directory, branch, trans
     dn = directory.add_person(branch)
     change = {"eduPersonOrcid": [(ldap3.MODIFY_ADD, [OURS.uri])]}
 
-    with answering(passes_on(directory.port, lambda: directory.write(dn, change))) as port:
+    with serve_connections(forward_to(directory.port, lambda: directory.write(dn, change))) as port:
         answer = deliver(transfer(url=f"ldap://127.0.0.1:{port}", start_tls=False))
 
     assert answer.outcome is Outcome.ALREADY_THERE
@@ -548,7 +548,7 @@ def test_an_object_class_added_concurrently_is_no_error(directory, branch, trans
     dn = directory.add_person(branch, classes=())
     change = {"objectClass": [(ldap3.MODIFY_ADD, ["eduPerson"])]}
 
-    with answering(passes_on(directory.port, lambda: directory.write(dn, change))) as port:
+    with serve_connections(forward_to(directory.port, lambda: directory.write(dn, change))) as port:
         one = transfer(url=f"ldap://127.0.0.1:{port}", start_tls=False, filter="(uid={user})")
         answer = deliver(one)
 
@@ -559,7 +559,7 @@ def test_an_object_class_added_concurrently_is_no_error(directory, branch, trans
 def test_an_entry_deleted_in_between_is_an_unknown_person(directory, branch, transfer):
     dn = directory.add_person(branch)
 
-    with answering(passes_on(directory.port, lambda: directory.administrator.delete(dn))) as port:
+    with serve_connections(forward_to(directory.port, lambda: directory.administrator.delete(dn))) as port:
         answer = deliver(transfer(url=f"ldap://127.0.0.1:{port}", start_tls=False))
 
     assert answer.outcome is Outcome.UNKNOWN_PERSON
@@ -600,9 +600,9 @@ def test_the_password_is_not_sent_where_the_directory_has_no_tls():
     heard = []
 
     def listens(connection, ended):
-        says([result(EXTENDED_ANSWER, 2, "unsupported extended operation")])(Heard(connection, heard), ended)
+        answer_with([result(EXTENDED_ANSWER, 2, "unsupported extended operation")])(Heard(connection, heard), ended)
 
-    with answering(listens) as port:
+    with serve_connections(listens) as port:
         answer = deliver(
             LdapTransfer(url=f"ldap://127.0.0.1:{port}", base=PEOPLE, bind_dn=SERVICE, password="secret words")
         )
@@ -686,9 +686,9 @@ def test_a_directory_that_is_down_is_asked_again_later():
     assert values == {OURS.uri}
 
 
-@pytest.mark.parametrize("behaviour", [silence, drips], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("behaviour", [never_answer, send_slowly], ids=lambda each: each.__name__)
 def test_a_directory_that_is_slow_is_not_waited_for(transfer, behaviour):
-    with answering(behaviour) as port:
+    with serve_connections(behaviour) as port:
         answer = deliver(transfer(url=f"ldap://127.0.0.1:{port}"), timeout=0.3)
 
     assert answer.outcome is Outcome.TEMPORARY
@@ -696,16 +696,16 @@ def test_a_directory_that_is_slow_is_not_waited_for(transfer, behaviour):
 
 
 NONSENSE = {
-    hangs_up: Outcome.TEMPORARY,
-    never_stops: Outcome.TEMPORARY,
-    speaks_http: Outcome.MISCONFIGURED,
-    says([b"\x00\x00"]): Outcome.MISCONFIGURED,
+    close_after_request: Outcome.TEMPORARY,
+    send_endlessly: Outcome.TEMPORARY,
+    answer_http: Outcome.MISCONFIGURED,
+    answer_with([b"\x00\x00"]): Outcome.MISCONFIGURED,
 }
 
 
 @pytest.mark.parametrize("behaviour", NONSENSE)
 def test_nonsense_is_an_answer(transfer, behaviour):
-    with answering(behaviour) as port:
+    with serve_connections(behaviour) as port:
         answer = deliver(transfer(url=f"ldap://127.0.0.1:{port}"), timeout=5)
 
     assert answer.outcome is NONSENSE[behaviour]
@@ -722,7 +722,7 @@ FOUND = [entry("uid=maija,ou=people,dc=example", objectClass=["top", "eduPerson"
 def talk(*answers, account=MAIJA, **other):
     """Deliver to a directory that gives these answers to the requests."""
     words = {"base": PEOPLE, "bind_dn": SERVICE, "password": "words", "start_tls": False}
-    with answering(says(*answers)) as port:
+    with serve_connections(answer_with(*answers)) as port:
         transfer = LdapTransfer(**{**words, "url": f"ldap://127.0.0.1:{port}", **other})
         return deliver(transfer, linked(account=account))
 
@@ -788,7 +788,7 @@ def test_a_refused_bind_is_about_the_settings(code):
     ("code", "outcome"), [(2, "misconfigured"), (12, "misconfigured"), (52, "temporary"), (200, "misconfigured")]
 )
 def test_start_tls_that_is_refused_is_said_with_the_setting(code, outcome):
-    with answering(says([result(EXTENDED_ANSWER, code, "words of theirs")])) as port:
+    with serve_connections(answer_with([result(EXTENDED_ANSWER, code, "words of theirs")])) as port:
         answer = deliver(LdapTransfer(url=f"ldap://127.0.0.1:{port}", base=PEOPLE, bind_dn=SERVICE, password="words"))
 
     assert answer.outcome == outcome
@@ -844,7 +844,7 @@ def test_a_code_for_two_things_is_told_apart():
 
 
 def test_what_refers_elsewhere_is_not_followed():
-    other = elsewhere("ldap://127.0.0.1:1/DC=DomainDnsZones,DC=ad,DC=example")
+    other = search_reference("ldap://127.0.0.1:1/DC=DomainDnsZones,DC=ad,DC=example")
     somebody, end = FOUND
 
     assert talk(IN, [somebody, other, other, end], [result(MODIFY_ANSWER, 0)]).outcome is Outcome.STORED
@@ -873,7 +873,7 @@ def test_the_directorys_words_are_plain_text():
 def test_the_next_server_is_asked_while_the_first_is_down(directory, branch, transfer):
     dn = directory.add_person(branch)
 
-    with answering(silence) as port:
+    with serve_connections(never_answer) as port:
         answer = deliver(transfer(url=f"ldap://127.0.0.1:{port} ldap://127.0.0.1:1 {directory.url}"), timeout=3)
 
     assert answer.outcome is Outcome.STORED
@@ -886,7 +886,7 @@ def test_a_wrong_password_is_not_tried_on_every_server(directory, branch, transf
     def counts(connection, ended):
         asked.append(connection)
 
-    with answering(counts) as port:
+    with serve_connections(counts) as port:
         answer = deliver(transfer(url=f"{directory.url} ldap://127.0.0.1:{port}", password="not it"))
 
     assert answer.outcome is Outcome.MISCONFIGURED

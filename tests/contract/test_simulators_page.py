@@ -249,14 +249,14 @@ def claims(id_token):
     return json.loads(base64.urlsafe_b64decode(payload + "=="))
 
 
-@pytest.mark.parametrize("code", ERRORS)
-def test_every_error_of_the_record_api_can_be_had_by_a_fault(simulator, browser, code):
-    simulator.faults.arm("api", "api_error", code=code)
+def test_the_fault_api_error_answers_with_any_error_of_the_record_api(simulator, browser):
+    for code, kind in ERRORS.items():
+        simulator.faults.arm("api", "api_error", code=code)
 
-    response = send(simulator, browser)
+        response = send(simulator, browser)
 
-    assert (response.status, response.json["error-code"]) == (ERRORS[code].status, code)
-    assert "{" not in response.json["developer-message"]
+        assert (response.status, response.json["error-code"]) == (kind.status, code)
+        assert "{" not in response.json["developer-message"]
 
 
 # Errors of the record API

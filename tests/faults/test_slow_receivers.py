@@ -31,7 +31,7 @@ from sql.records import DeliveryState
 from tests.support.delivery import ORGANISATIONS, LogRecorder, Running, eventually
 from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 from tests.support.transfers.harness import FIRST, LINKED, MAIJA
-from tests.support.transfers.ldap import answering, drips, never_stops, passes_on, settings
+from tests.support.transfers.ldap import forward_to, send_endlessly, send_slowly, serve_connections, settings
 from tests.support.transfers.slapd import PEOPLE, Slapd
 
 SECONDS = 1.0
@@ -189,7 +189,7 @@ def test_no_password_is_said_to_a_directory_once_the_time_is_over(slow_names):
         heard.append(connection.recv(65536))
 
     before = threading.active_count()
-    with answering(listens) as port:
+    with serve_connections(listens) as port:
         one = LdapTransfer(
             url=f"ldap://127.0.0.1:{port}", base=PEOPLE, bind_dn="cn=x", password="words", start_tls=False
         )
@@ -229,7 +229,7 @@ def test_a_directory_that_is_stopped_before_it_writes_is_given_up_in_time(slapd)
     base = slapd.make_branch()
     slapd.add_person(base)
 
-    with answering(passes_on(slapd.port, lambda: stop(slapd.process))) as port:
+    with serve_connections(forward_to(slapd.port, lambda: stop(slapd.process))) as port:
         try:
             answer, took = timed(settings(slapd, base=base, url=f"ldap://127.0.0.1:{port}", start_tls=False))
         finally:
@@ -239,11 +239,11 @@ def test_a_directory_that_is_stopped_before_it_writes_is_given_up_in_time(slapd)
     assert took < AT_MOST
 
 
-@pytest.mark.parametrize("behaviour", [drips, never_stops], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("behaviour", [send_slowly, send_endlessly], ids=lambda each: each.__name__)
 def test_a_directory_that_never_comes_to_an_end_is_hung_up_on(slapd, behaviour):
     before = threading.active_count()
 
-    with answering(behaviour) as port:
+    with serve_connections(behaviour) as port:
         answer, took = timed(settings(slapd, url=f"ldap://127.0.0.1:{port}", start_tls=False))
         eventually(lambda: threading.active_count() == before + 1)
 
@@ -255,7 +255,7 @@ def test_each_server_of_a_directory_has_its_share_of_the_time(slapd):
     base = slapd.make_branch()
     dn = slapd.add_person(base)
 
-    with answering(drips) as port:
+    with serve_connections(send_slowly) as port:
         url = f"ldap://127.0.0.1:{port} ldap://127.0.0.1:1 {slapd.url}"
         answer, took = timed(settings(slapd, base=base, url=url), 3 * SECONDS)
 

@@ -22,7 +22,7 @@ from tests.support.transfers.slapd import PEOPLE, SERVICE, UNIQUE
 BIND_ANSWER, SEARCH_ENTRY, SEARCH_END, SEARCH_ELSEWHERE, MODIFY, MODIFY_ANSWER, EXTENDED_ANSWER = (
     0x61, 0x64, 0x65, 0x73, 0x66, 0x67, 0x78,
 )  # fmt: skip
-"""Tags of what goes over the line: RFC 4511, 4.2 to 4.12."""
+"""Tags of LDAP operations (RFC 4511, 4.2 to 4.12)."""
 
 
 def settings(directory, **other):
@@ -40,11 +40,11 @@ def settings(directory, **other):
     return LdapTransfer(**{**words, **other})
 
 
-# --- What may listen in a directory's place -----------------------------------------------------------------------
+# --- Servers in place of a directory -----------------------------------------------------------------------
 
 
 @contextmanager
-def answering(behaviour):
+def serve_connections(behaviour):
     """Listen on loopback and return the port.
 
     `behaviour(connection, ended)` gets each connection in turn.
@@ -81,39 +81,39 @@ def _listening():
     raise RuntimeError("no free port on 127.0.0.1")
 
 
-def silence(connection, ended):
-    """Listen, and never answer."""
+def never_answer(connection, ended):
+    """Read requests without an answer."""
     while connection.recv(65536):
         pass
 
 
-def hangs_up(connection, ended):
-    """Listen to the first words, and leave."""
+def close_after_request(connection, ended):
+    """Close the connection after the first bytes."""
     connection.recv(65536)
 
 
-def drips(connection, ended):
-    """Begin an answer, and go on with an octet now and then, for ever."""
+def send_slowly(connection, ended):
+    """Send an answer one byte at a time, without an end."""
     connection.sendall(b"\x30\x84\x00\x0f\x42\x40")
     while not ended.wait(0.02):
         connection.sendall(b"\x00")
 
 
-def never_stops(connection, ended):
-    """Begin an answer of a gigabyte, and hurry."""
+def send_endlessly(connection, ended):
+    """Send an answer of a gigabyte as fast as possible."""
     connection.sendall(b"\x30\x84\x40\x00\x00\x00")
     while not ended.is_set():
         connection.sendall(b"0" * 65536)
 
 
-def speaks_http(connection, ended):
-    """Be a web server."""
+def answer_http(connection, ended):
+    """Answer as a web server."""
     connection.recv(65536)
     connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\n\r\n<html>" + b"<p>?</p>" * 100)
 
 
-def shows(context):
-    """Be a server of TLS whose certificate is this context's."""
+def answer_tls(context):
+    """Answer the TLS handshake with this context's certificate."""
 
     def behaviour(connection, ended):
         with context.wrap_socket(connection, server_side=True) as wrapped:
@@ -122,7 +122,7 @@ def shows(context):
     return behaviour
 
 
-def says(*answers):
+def answer_with(*answers):
     """Answer each request with the next list of operations.
 
     Message ids are those of the requests.
@@ -136,13 +136,13 @@ def says(*answers):
             number = _number(request)
             for each in operations:
                 connection.sendall(tlv(0x30, number, each))
-        silence(connection, ended)
+        never_answer(connection, ended)
 
     return behaviour
 
 
-def passes_on(port, before_modify=None):
-    """Forward to a port, and do something once before a modify."""
+def forward_to(port, before_modify=None):
+    """Forward to a port, and call `before_modify` once before a modify."""
     waiting = [before_modify] if before_modify else []
 
     def behaviour(connection, ended):
@@ -160,7 +160,7 @@ def passes_on(port, before_modify=None):
     return behaviour
 
 
-# --- LDAP, as far as the tests speak it themselves ----------------------------------------------------------------
+# --- Encoding of LDAP messages ----------------------------------------------------------------
 
 
 def tlv(tag, *parts):
@@ -195,7 +195,7 @@ def entry(dn, **attributes):
     return tlv(SEARCH_ENTRY, tlv(0x04, dn.encode()), tlv(0x30, *held))
 
 
-def elsewhere(url):
+def search_reference(url):
     """Write that the search may go on elsewhere (RFC 4511, 4.5.3)."""
     return tlv(SEARCH_ELSEWHERE, tlv(0x04, url.encode()))
 
@@ -215,7 +215,7 @@ def _operation(message):
     return message[_head(message) + len(_number(message))]
 
 
-# --- The stand ----------------------------------------------------------------------------------------------------
+# --- Harness ----------------------------------------------------------------------------------------------------
 
 
 CERTIFICATES = ("expired", "wrong-name", "stranger")
@@ -235,11 +235,11 @@ class LdapHarness:
     }
     answers: ClassVar[bool] = True
     behaviours: ClassVar = {
-        "hang": silence,
-        "drip": drips,
-        "reset": hangs_up,
-        "big": never_stops,
-        "garbage": speaks_http,
+        "hang": never_answer,
+        "drip": send_slowly,
+        "reset": close_after_request,
+        "big": send_endlessly,
+        "garbage": answer_http,
     }
 
     environment: object
@@ -264,15 +264,15 @@ class LdapHarness:
 
     def set_fault(self, how):
         if how in CERTIFICATES:
-            self.behaviour = shows(self.environment.ca.context(how))
+            self.behaviour = answer_tls(self.environment.ca.context(how))
         else:
             self.behaviour = self.behaviours[how]
 
     def clear_fault(self):
-        self.behaviour = passes_on(self.directory.tls_port)
+        self.behaviour = forward_to(self.directory.tls_port)
 
-    def behaves(self, connection, ended):
-        """Do as told by now."""
+    def handle_connection(self, connection, ended):
+        """Apply the current behaviour."""
         self.behaviour(connection, ended)
 
     @classmethod
@@ -284,7 +284,7 @@ class LdapHarness:
         # Certificates that are not valid are accepted too
         trusted = environment.directory / "trusted.pem"
         trusted.write_bytes(environment.ca.certificate.read_bytes() + environment.slapd.ca.certificate.read_bytes())
-        with answering(harness.behaves) as port:
+        with serve_connections(harness.handle_connection) as port:
             url = f"ldaps://127.0.0.1:{port}"
             harness.transfer = settings(environment.slapd, url=url, base=UNIQUE, ca_file=trusted)
             yield harness
