@@ -161,10 +161,11 @@ def make_web_app(
     All organisations have these transfers.
     """
     settings = settings_of(organisations, transfers, labels)
-    house, known = ServiceInfo(PUBLIC_URL, "ORCID connect", "help@connect.example", "en", sandbox=True), languages()
+    service_info = ServiceInfo(PUBLIC_URL, "ORCID connect", "help@connect.example", "en", sandbox=True)
+    known = languages()
     tokens = make_token_store(store, client, token_keys)
     linking = LinkingService(store, client, tokens, {name: each.transfers for name, each in settings.items()})
-    hall = AppContext(
+    context = AppContext(
         linking,
         store,
         organisations,
@@ -175,11 +176,11 @@ def make_web_app(
         admin_access=admin_access or AdminAccess(),
     )
     return WebApp(
-        service_info=house,
+        service_info=service_info,
         authenticator=Authenticator(VariableSource(), organisations, Encoding.URL),
-        context=hall,
+        context=context,
         languages=known,
-        templates={code: templates(one, template_globals(house, hall, known)) for code, one in known.items()},
+        templates={code: templates(one, template_globals(service_info, context, known)) for code, one in known.items()},
         headers=security_headers(client.base_url, secure=True),
         clock=clock,
     )
