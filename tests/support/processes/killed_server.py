@@ -51,14 +51,14 @@ def serve(listener, store_url, orcid_url, last):
     store = Store(KillingEngine(open_store(store_url).engine, last))
     app = make_app(make_web_app(store, make_orcid_client(orcid_url), lambda: datetime.now(UTC)))
 
-    def behind_the_front(environ, start_response):
-        said = {name: environ.get(f"HTTP_X_{name.upper()}", "") for name in ("eppn", "idp")}
-        return app(environ | {"eppn": said["eppn"], "Shib-Identity-Provider": said["idp"]}, start_response)
+    def with_attributes(environ, start_response):
+        attributes = {"eppn": environ.get("HTTP_X_EPPN", ""), "Shib-Identity-Provider": environ.get("HTTP_X_IDP", "")}
+        return app(environ | attributes, start_response)
 
-    waitress.serve(behind_the_front, sockets=[listener], threads=2, _quiet=True)
+    waitress.serve(with_attributes, sockets=[listener], threads=2, _quiet=True)
 
 
-def _tell(line):
+def _write_line(line):
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
@@ -73,9 +73,9 @@ def main(store_url, orcid_url):
             child = os.fork()
             if child == 0:
                 serve(listener, store_url, orcid_url, int(line))
-            _tell(f"{listener.getsockname()[1]} {child}")
+            _write_line(f"{listener.getsockname()[1]} {child}")
         os.waitpid(child, 0)
-        _tell("dead")
+        _write_line("dead")
 
 
 if __name__ == "__main__":

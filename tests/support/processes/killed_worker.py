@@ -1,13 +1,13 @@
-"""A process that bears web servers or workers.
+"""A process that forks web servers or workers which kill themselves.
 
-Each lives until it has come to the moment it was given.
+Each does so at a chosen step.
 
     python -m tests.support.processes.killed_worker web|worker STORE_URL IDM_URL ORCID_URL
 
-Reads from standard input, for each one wanted, a number and a word, and answers with its port (0 for a worker) and its
-process; when it is dead, with `dead`.  The n-th time it comes to a moment that matters it kills itself (SIGKILL), 0 for
-never.  The word is `now` where the web server is to deliver at once, and `later` where it leaves all to the workers.
-Everything is imported once, here; each life is a fork.
+It reads a number and a word for each process from standard input, and writes the port (0 for a worker) and process id,
+and `dead` at the end of the process. At its n-th step the process kills itself (SIGKILL); 0 means never. With the word
+`now` the web server delivers at once, with `later` it leaves deliveries to the workers. Imports happen once, in the
+parent.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ class StepCounter:
 
 
 class KillingEngine(FailingEngine):
-    """An engine each of whose steps matters.
+    """An engine whose process kills itself at a chosen step.
 
-    Those of transactions, and statements by themselves.
+    Steps are those of transactions, and single statements.
     """
 
     def __init__(self, engine, counter):
@@ -100,12 +100,12 @@ class KillingDeliveries(DeliveryRepository):
 
     def __init__(self, engine, counter):
         super().__init__(engine)
-        self._fuse = counter
+        self._counter = counter
 
     def claim(self, *arguments, **words):
         claimed = super().claim(*arguments, **words)
         if claimed:
-            self._fuse.step()
+            self._counter.step()
         return claimed
 
 
@@ -116,12 +116,12 @@ class KillingTransfer:
 
     def __init__(self, url, counter):
         self._transfer = RestTransfer(url=url, signing_secrets=(SECRET,))
-        self._fuse = counter
+        self._counter = counter
 
     def deliver(self, message, *, now, timeout):
-        self._fuse.step()
+        self._counter.step()
         answer = self._transfer.deliver(message, now=now, timeout=timeout)
-        self._fuse.step()
+        self._counter.step()
         return answer
 
 
@@ -130,7 +130,7 @@ def now():
 
 
 def make_dispatcher(store, idm_url, counter):
-    """Make a dispatcher that may die during an attempt."""
+    """Build a dispatcher whose transfer counts steps."""
     transfers = {UNIVERSITY: {NAME: KillingTransfer(idm_url, counter)}}
     return Dispatcher(store, ORGANISATIONS, transfers, LogRecorder(), now, settings=SETTINGS)
 
@@ -141,15 +141,15 @@ def serve(listener, store_url, idm_url, orcid_url, counter, *, at_once):
     deliver_now = make_dispatcher(store, idm_url, counter).deliver_now if at_once else no_delivery
     app = make_app(make_web_app(store, make_orcid_client(orcid_url), now, transfers=[NAME], deliver_now=deliver_now))
 
-    def behind_the_front(environ, start_response):
-        said = {name: environ.get(f"HTTP_X_{name.upper()}", "") for name in ("eppn", "idp")}
-        return app(environ | {"eppn": said["eppn"], "Shib-Identity-Provider": said["idp"]}, start_response)
+    def with_attributes(environ, start_response):
+        attributes = {"eppn": environ.get("HTTP_X_EPPN", ""), "Shib-Identity-Provider": environ.get("HTTP_X_IDP", "")}
+        return app(environ | attributes, start_response)
 
-    waitress.serve(behind_the_front, sockets=[listener], threads=2, _quiet=True)
+    waitress.serve(with_attributes, sockets=[listener], threads=2, _quiet=True)
 
 
 def start_until(kind, urls, line, listener):
-    """Be what was asked for."""
+    """Run the web server or worker that a line of input describes."""
     (store_url, idm_url, orcid_url), (last, word) = urls, line.split()
     counter = StepCounter(int(last))
     if kind == "web":
@@ -159,7 +159,7 @@ def start_until(kind, urls, line, listener):
         Worker(dispatcher, [], LogRecorder(), now).run()
 
 
-def _tell(line):
+def _write_line(line):
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
@@ -174,9 +174,9 @@ def main(kind, *urls):
             child = os.fork()
             if child == 0:
                 start_until(kind, urls, line, listener)
-            _tell(f"{listener.getsockname()[1]} {child}")
+            _write_line(f"{listener.getsockname()[1]} {child}")
         os.waitpid(child, 0)
-        _tell("dead")
+        _write_line("dead")
 
 
 if __name__ == "__main__":
