@@ -18,6 +18,7 @@ from tests.support.processes.demo import Demo
 UNREACHABLE = {
     "orcid-busy": "it takes more people at once than one browser; tests/contract/test_concurrency.py has so many",
     "incomplete-form": "no browser sends a form in part; tests/contract/test_form_bodies.py does",
+    "orcid-client-changed": "the clients are read at the start; test_organisation_client.py has it",
     "organisation-misconfigured": "the organisations are read at the start; test_misconfigured_organisations.py has it",
     "schema-behind": "a service does not start on a database that is behind; `orcid-connect check` says so",
     "schema-ahead": "a service does not start on a database that is newer; `orcid-connect check` says so",
