@@ -20,6 +20,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType
 from typing import Final
+from urllib.parse import quote
 
 import waitress
 
@@ -61,6 +62,10 @@ What to try:
      Connect an iD meanwhile, ask for an e-mail about the delivery, and clear the fault.
   4. Look up the iD as {name}'s university does at each sign-in:
      curl -H 'Authorization: {authorization}' {base_url}{address}
+  5. Sign in as {permitting}, whose organisation has an ORCID client of its own: choose what it may do at ORCID,
+     look at {base_url}/orcid/trusted-parties and at your own page, and take it back.
+     Fetch an access token, as a system of the organisation does, and find that on your own page:
+     curl -X POST -H 'Authorization: {token_authorization}' {base_url}{token_address}
 
 Press Ctrl-C to stop. {kept}
 """
@@ -198,7 +203,7 @@ def _check_paths(base_url: str) -> None:
 
 
 def _ready_text(configuration: Configuration, options: argparse.Namespace) -> str:
-    maija = PEOPLE["maija"]
+    maija, ake = PEOPLE["maija"], PEOPLE["ake"]
     kept = f"Configuration and database are in {options.keep}." if options.keep else "All data is deleted then."
     return READY.format(
         base_url=configuration.base_url,
@@ -208,6 +213,9 @@ def _ready_text(configuration: Configuration, options: argparse.Namespace) -> st
         register=REGISTER,
         authorization=configuration.credentials[maija.organisation.id].header,
         address=identity_provider.lookup_path(maija),
+        permitting=ake.name,
+        token_authorization=configuration.token_credential.header,
+        token_address=f"/v1/people/{quote(ake.eppn, safe='')}/orcid-token",
         kept=kept,
     )
 

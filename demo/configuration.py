@@ -74,6 +74,8 @@ class Configuration:
     """The member client of the organisation that has one of its own."""
     credentials: Mapping[str, Credential]
     """By organisation id; connected organisations only."""
+    token_credential: Credential
+    """Of the system that fetches access tokens of the organisation's own ORCID client."""
 
 
 def write(directory: Path, base_url: str, local: LocalServices, database: str | None = None) -> Configuration:
@@ -96,6 +98,7 @@ def write(directory: Path, base_url: str, local: LocalServices, database: str | 
             description="Adds what its researchers do to their ORCID records.",
         ),
         credentials={each.id: _credential(each) for each in ORGANISATIONS if each.connected},
+        token_credential=Credential(secrets.token_hex(20)),
     )
     _write_secrets(directory / "secrets", configuration)
     for each in ORGANISATIONS:
@@ -152,6 +155,8 @@ def _organisation(organisation: Organisation, credential: Credential, local: Loc
         "client_secret": "file:secrets/orcid-own-client-secret",
         "scopes": OWN_SCOPES,
     }
+    research_system = {"name": "research-system", "rights": ["tokens"], "token": f"{reference}-research-system"}
+    owns_client = organisation is ARCHIPELAGO
     return {
         "entity_ids": [organisation.entity_id],
         "scopes": [organisation.scope],
@@ -163,10 +168,10 @@ def _organisation(organisation: Organisation, credential: Credential, local: Loc
         "stable_id": "subject-id",
         "deprecated": "ask" if organisation is NORTH else "replace",
         "name": organisation.names,
-        "credential": [{"name": "idp", "rights": ["read"], **secret}],
+        "credential": [{"name": "idp", "rights": ["read"], **secret}, *([research_system] if owns_client else [])],
         "transfer": [_register(local)] if organisation is NORTH else [],
         # One organisation has a client of its own at ORCID, with which it asks people for more than the iD
-        **({"orcid": own_client} if organisation is ARCHIPELAGO else {}),
+        **({"orcid": own_client} if owns_client else {}),
     }
 
 
@@ -187,6 +192,7 @@ def _write_secrets(directory: Path, configuration: Configuration) -> None:
         "front-proof": configuration.proof,
         "orcid-client-secret": configuration.client.secret,
         "orcid-own-client-secret": configuration.own_client.secret,
+        f"{ARCHIPELAGO.id}-research-system": configuration.token_credential.secret,
         "orcid-token-key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "register": SECRET,
     }

@@ -51,7 +51,18 @@ def test_everything_is_permitted_and_ends_with_the_connection(user, demo, grante
     assert granted() == [("/activities/update", "/person/update", "/read-limited")]
     assert released(demo) == [orcid_uri(AKE)]
 
+    secret = (demo.directory / "secrets" / "saaristo-research-system").read_text().strip()
+    fetched = requests.post(
+        f"{demo.base_url}/v1/people/ake%40saaristo.example/orcid-token",
+        json={"scope": "/read-limited"},
+        headers={"Authorization": f"Bearer {secret}"},
+        timeout=5,
+    ).json()
+    record = f"{demo.base_url}/orcid/api/v3.0/{AKE}/person"
+    read = requests.get(record, headers={"Authorization": f"Bearer {fetched['access_token']}"}, timeout=5)
+    assert (fetched["orcid"], read.status_code) == (orcid_uri(AKE), 200)
     user.visit("/me").expect_heading("Your ORCID iD", "me-with-permissions")
+    assert "Last used by the system research-system of your organisation" in user.text
     user.press("Remove the connection").press_button("Remove the connection")
     user.expect_heading("The connection is removed")
     granted.wait_for([])
