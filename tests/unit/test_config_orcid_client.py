@@ -1,5 +1,7 @@
 """`[orcid]` in an organisation's file: its own client, and what it needs from the rest of the configuration."""
 
+from dataclasses import replace
+
 import pytest
 
 from resolver_connector.orcid.scopes import PERMISSIONS, Scope
@@ -8,6 +10,7 @@ from tests.support.service import CLIENT_ID, OWN_CLIENT_ID, TOKEN_KEY
 from webapp.checks.configuration import check_configuration
 from webapp.config.errors import Misconfigured
 from webapp.config.loader import load
+from webapp.linking.orcid_client import OrcidBusy
 from webapp.wiring.orcid import make_orcid_clients
 from webapp.wiring.pages import orcid_client, organisation_clients
 
@@ -45,7 +48,7 @@ def test_an_own_client_asks_for_the_id_alone_unless_it_says_more(tmp_path):
     assert (own.scopes, own.permissions) == ((Scope.AUTHENTICATE,), ())
 
 
-def test_it_is_used_for_its_people_and_shares_the_services_limits(tmp_path):
+def test_it_is_used_for_its_people(tmp_path):
     config = load(written(tmp_path, {"scopes": [*reversed(PERMISSIONS)]}), {})
     service = orcid_client(config)
     own = organisation_clients(config, service)["yliopisto"]
@@ -56,8 +59,15 @@ def test_it_is_used_for_its_people_and_shares_the_services_limits(tmp_path):
     clients = make_orcid_clients(config)
     assert clients.organisations["yliopisto"].client_id == OWN_CLIENT_ID
     assert clients.service.client_id == CLIENT_ID
-    with service.acquire_slot():
-        assert own.credentials == clients.organisations["yliopisto"]
+
+
+def test_all_clients_together_wait_for_orcid_in_as_many_threads_as_one(tmp_path):
+    config = load(written(tmp_path, {}), {})
+    service = replace(orcid_client(config), max_waiting=1)
+    own = organisation_clients(config, service)["yliopisto"]
+
+    with service.acquire_slot(), pytest.raises(OrcidBusy), own.acquire_slot():
+        pass
 
 
 @pytest.mark.parametrize(
