@@ -9,7 +9,7 @@ import pytest
 
 from demo.orcid.people import PEOPLE
 from shibboleth.organisation import Organisations, Stage
-from tests.support.factories import UNIVERSITY, make_organisation, make_person
+from tests.support.factories import UNIVERSITY, make_link, make_organisation, make_person
 from tests.support.service import AKE, MAIJA, Clock, WebClient, make_web_app, orcid_id
 from webapp.app import make_app
 from webapp.auth.authenticator import Access
@@ -246,6 +246,27 @@ def test_an_id_of_the_earlier_holder_that_is_released_at_the_sign_in_is_not_show
         assert (sees(page), PIIA in page.text) == (False, True)
     heir.agree(heir.return_from_orcid(simulator, PIIA))
     assert not sees(heir.get("/me", **released))
+
+
+@pytest.mark.parametrize(
+    "route", ["/me", "/me/claim/{}", "/me/confirm/{}", "/me/result/{}", "/me/data", "/me/data.json"]
+)
+def test_an_earlier_holders_claim_is_neither_shown_nor_continued(store, running_simulator, simulator, clock, route):
+    organisations = Organisations.of([make_organisation(stage=Stage.TEST, stable_id=SUBJECT, asks_holder=True)])
+    app = make_app(make_web_app(store, running_simulator[1], clock, organisations))
+    make_link(store, "ake@yliopisto.example", orcid_id(MAIJA), stable_id="subject-id:xy9@yliopisto.example")
+    earlier = WebClient(app, ACCOUNT, said={SUBJECT: OLD})
+    claim = earlier.return_from_orcid(simulator, MAIJA).rpartition("/")[2]
+    heir = WebClient(app, ACCOUNT, said={SUBJECT: NEW}, cookies=dict(earlier.cookies))
+
+    first = heir.get(route.format(claim))
+
+    assert not sees(first)
+    assert store.attempts.get(claim) is None or store.attempts.get(claim).closed_at is not None
+    ake = earlier.same_browser("ake@yliopisto.example")
+    ake.said = {SUBJECT: "xy9@yliopisto.example"}
+    ake.post(f"/me/claim/{claim}", {"token": ake.token()})
+    assert [each.person_key for each in store.links.list_current(UNIVERSITY)] == ["ake@yliopisto.example"]
 
 
 def test_another_stable_id_ends_the_link_before_anything_is_shown(stable_app, simulator, store, clock):
