@@ -84,6 +84,19 @@ def test_no_failure_over_there_costs_anything_but_the_id(handout_files, version,
     assert cache.get("expireAfterWrite") == "PT2M"
 
 
+@pytest.mark.parametrize("version", Version)
+def test_connections_to_the_directory_are_kept_and_no_login_waits_long_for_one(handout_files, version):
+    (connector,) = fromstring(handout_files(version, "ldap")[RESOLVER_FILE]).iter(f"{RESOLVER}DataConnector")
+
+    (pool,) = connector.iter(f"{RESOLVER}ConnectionPool")
+
+    # Without a pool each login connects and binds; with a minimum, a directory that is away would keep it from loading
+    assert (pool.get("minPoolSize"), int(pool.get("maxPoolSize")) > 1) == ("0", True)
+    assert pool.get("blockWaitTime") == connector.get("connectTimeout") == "PT2S"
+    # A firewall ends a connection that nobody uses, which would cost the next login its iD
+    assert (pool.get("validatePeriodically"), pool.get("validateTimerPeriod")) == ("true", "PT5M")
+
+
 @pytest.mark.parametrize(("version", "source", "person"), WAYS)
 def test_no_value_is_released_twice(handout_files, version, source, person):
     files = handout_files(version, source, person)
