@@ -30,6 +30,7 @@ from resolver_connector.deprovision import DeprovisionRequest, ReconciliationReq
 from resolver_connector.feed import MAX_SNAPSHOTS, Feed, stream_slot
 from resolver_connector.http import (
     COMMON_HEADERS,
+    JSON,
     NDJSON,
     OWS,
     STATUS_LINES,
@@ -325,15 +326,17 @@ def _list_people(connector: Connector, client: Client, environ: Environ, _path: 
     request = ListRequest.parse(registry, environ)
     connector.lookup.ping()
     facts = {"credential": client.credential}
+    media_type = JSON if request.orcid_id is not None else request.media_type
+    headers = [*COMMON_HEADERS, ("Content-Type", media_type), ("Vary", "Accept")]
+    if environ["REQUEST_METHOD"] == "HEAD":
+        # Nothing is read, because what is read is in the audit
+        return 200, headers, []
     if request.orcid_id is not None:
         link = connector.store.links.get_by_orcid_id(organisation_id, request.orcid_id)
         found = [link] if link is not None and is_listed(link, registry) else []
         for each in found:
             _audit(connector, client, "person-looked-up", each.person_key, {**facts, "orcid": each.orcid_id.uri})
         return json_response({"people": [person_json(each) for each in found]})
-    headers = [*COMMON_HEADERS, ("Content-Type", request.media_type), ("Vary", "Accept")]
-    if environ["REQUEST_METHOD"] == "HEAD":
-        return 200, headers, []
     with stream_slot(connector.feed.snapshot_slots) as stream:
         _audit(connector, client, "links-listed", None, facts)
         links = (each for each in connector.store.links.list_current(organisation_id) if is_listed(each, registry))

@@ -142,4 +142,7 @@ def test_nothing_that_is_looked_at_in_the_connector_changes_anything(store, cont
             query = f"?account={ACCOUNT}" if path in {"/v1/people", "/v1/records"} else ""
             address = "/v1/people" if path == connector.LIST_PATH else path + query
             assert ask(app, address, method, HTTP_AUTHORIZATION=f"Bearer {TOKEN}").status == 200
+    for orcid in (MAIJA, AKE):
+        answer = ask(app, f"/v1/people?orcid={orcid}", "HEAD", HTTP_AUTHORIZATION=f"Bearer {TOKEN}")
+        assert (answer.status, answer.header("Content-Length")) == (200, None)
     assert contents() == before
