@@ -26,7 +26,13 @@ from resolver_connector.change_json import timestamp
 from resolver_connector.client_address import FailureLimit, TrustedProxies
 from resolver_connector.credential_uses import CredentialUses
 from resolver_connector.credentials import Client, Credentials, Right
-from resolver_connector.deprovision import DeprovisionRequest, ReconciliationRequest, deprovision, pending_json
+from resolver_connector.deprovision import (
+    DeprovisionRequest,
+    ReconciliationRequest,
+    cancelled_json,
+    deprovision,
+    pending_json,
+)
 from resolver_connector.feed import MAX_SNAPSHOTS, Feed, stream_slot
 from resolver_connector.http import (
     COMMON_HEADERS,
@@ -73,7 +79,8 @@ from sql.errors import LinkedByPerson, SchemaAhead, SchemaBehind, StoreUnavailab
 from sql.health import MAX_WAL_BACKLOG
 from sql.records import Link
 from sql.repositories.attested_links import Outcome, Precondition, Refusal
-from sql.repositories.retention import RemovalsPending, TooManyRemovals
+from sql.repositories.base import Attester
+from sql.repositories.deletion.removals import RemovalsPending, TooManyRemovals
 from sql.store import Store
 
 __all__ = ["PUBLIC_ROUTES", "ROUTES", "Connector", "Route"]
@@ -169,14 +176,14 @@ class Connector:
             route_path = MOVE_PATH
         if method == "POST" and path.startswith(PEOPLE_PATH) and path.endswith(TOKEN_SUFFIX):
             route_path = TOKEN_PATH
-        if method in {"GET", "HEAD"} and path == "/v1/people" and "account" not in parse_query(environ):
-            route_path = LIST_PATH
         methods = ROUTES.get(route_path)
         if methods is None:
             raise NotFound
         route = methods.get(method)
         if route is None:
             raise MethodNotAllowed(methods)
+        if route.without_account is not None and "account" not in parse_query(environ):
+            route = route.without_account
         client = self.authenticate(environ)
         used = [right for right in route.rights if right in client.rights]
         if not used:
@@ -253,8 +260,6 @@ def _delete_person(connector: Connector, client: Client, environ: Environ, path:
 def _remove_attested(
     connector: Connector, client: Client, request: DeprovisionRequest, condition: Precondition
 ) -> dict[str, int]:
-    receivers, organisation_id = connector.receivers, client.organisation.id
-
     def check(link: Link | None) -> None:
         condition(link)
         if link is not None and link.attested and client.source not in {None, link.source}:
@@ -262,12 +267,10 @@ def _remove_attested(
 
     try:
         removed = connector.store.attested_links.remove(
-            organisation_id,
+            client.organisation.id,
             fold(request.account),
             connector.clock(),
-            transfers=receivers.all(organisation_id),
-            own_transfers=receivers.own(organisation_id, client.credential),
-            credential=client.credential,
+            system=_system(connector, client),
             precondition=check,
             dry_run=request.dry_run,
         )
@@ -276,14 +279,11 @@ def _remove_attested(
     return asdict(removed)
 
 
-def _require_kept_links(client: Client) -> None:
-    if not client.keeps_links:
-        reason = 'your organisation has keep = "nothing": no link is stored with which an iD could be compared'
-        raise AttestationRefused("links-not-kept", reason)
+def _system(connector: Connector, client: Client) -> Attester:
+    return connector.receivers.attester(client.organisation.id, client.credential)
 
 
 def _put_person(connector: Connector, client: Client, environ: Environ, path: str) -> Response:
-    _require_kept_links(client)
     now, organisation = connector.clock(), client.organisation
     request = PutRequest.parse(_row_reader(connector, client, now), environ, path)
     connector.lookup.ping()
@@ -291,10 +291,8 @@ def _put_person(connector: Connector, client: Client, environ: Environ, path: st
         organisation.id,
         request.row,
         now,
-        transfers=connector.receivers.all(organisation.id),
-        own_transfers=connector.receivers.own(organisation.id, client.credential),
+        system=_system(connector, client),
         key_attribute=organisation.key,
-        credential=client.credential,
         precondition=request.precondition,
     )
     facts = {"organisation": organisation.id, "outcome": result.refusal or result.outcome}
@@ -306,13 +304,12 @@ def _put_person(connector: Connector, client: Client, environ: Environ, path: st
 
 
 def _post_people(connector: Connector, client: Client, environ: Environ, _path: str) -> Response:
-    _require_kept_links(client)
     request = BulkRequest.parse(_row_reader(connector, client, connector.clock()), environ)
     connector.lookup.ping()
     # Read before it takes a slot, which a slow sender would hold
     file = spool_body(environ, MAX_BULK_BYTES)
     with stream_slot(connector.feed.snapshot_slots, file) as stream:
-        chunks = bulk(connector.store, request, file, connector.receivers, client.credential, connector.clock)
+        chunks = bulk(connector.store, request, file, _system(connector, client), connector.clock)
         return 200, [*COMMON_HEADERS, ("Content-Type", NDJSON)], stream(chunks)
 
 
@@ -397,13 +394,14 @@ def _reconcile(connector: Connector, client: Client, environ: Environ, _path: st
     now = connector.clock()
     request = ReconciliationRequest.parse(client.organisation, environ, now)
     connector.lookup.ping()
-    scheduled = connector.store.retention.schedule_removals(
+    scheduled = connector.store.removals.schedule(
         client.organisation.id,
         request.person_keys,
         request.made_at,
         "organisation",
         now,
         max_percent=request.max_percent,
+        credential=client.credential,
         dry_run=request.dry_run,
     )
     if scheduled.count and not request.dry_run:
@@ -416,21 +414,22 @@ def _reconcile(connector: Connector, client: Client, environ: Environ, _path: st
 
 def _get_reconciliation(connector: Connector, client: Client, _environ: Environ, _path: str) -> Response:
     connector.lookup.ping()
-    return json_response(pending_json(connector.store.retention.pending_removals(client.organisation.id)))
+    return json_response(pending_json(connector.store.removals.pending(client.organisation.id)))
 
 
 def _cancel_reconciliation(connector: Connector, client: Client, _environ: Environ, _path: str) -> Response:
     connector.lookup.ping()
-    cancelled = connector.store.retention.cancel_removals(
+    cancelled = connector.store.removals.cancel(
         client.organisation.id,
         "organisation",
         connector.clock(),
         attested_only=Right.DEPROVISION not in client.rights,
         source=client.source,
     )
-    if cancelled:
-        _log.info("removals-cancelled", extra={"facts": {"organisation": client.organisation.id, "links": cancelled}})
-    return json_response({"cancelled": cancelled})
+    if cancelled.count:
+        facts = {"organisation": client.organisation.id, "links": cancelled.count}
+        _log.info("removals-cancelled", extra={"facts": facts})
+    return json_response(cancelled_json(cancelled))
 
 
 def _get_alive(connector: Connector) -> Response:
@@ -451,8 +450,6 @@ def _get_openapi(connector: Connector) -> Response:
 
 PERSON_PATH = "/v1/people/{account}"
 """The route of one person; `/v1/people?account=` has its methods too."""
-LIST_PATH = "/v1/people?list"
-"""The route of GET and HEAD of `/v1/people` without an account."""
 MOVE_PATH = "/v1/people/{account}/move"
 """The route of a move; its path has the account in place of `{account}`."""
 TOKEN_PATH = "/v1/people/{account}/orcid-token"  # noqa: S105 - a path
@@ -466,6 +463,8 @@ class Route:
     rights: Sequence[Right]
     """Any of them is enough."""
     handler: Callable[[Connector, Client, Environ, str], Response]
+    without_account: Route | None = None
+    """The route of a request without the parameter `account`; None if it is the same."""
 
 
 _PERSON_ROUTES: Mapping[str, Route] = {
@@ -474,10 +473,15 @@ _PERSON_ROUTES: Mapping[str, Route] = {
     "PUT": Route((Right.ATTEST,), _put_person),
     "DELETE": Route((Right.DEPROVISION, Right.ATTEST), _delete_person),
 }
+_GET_PEOPLE = Route((Right.READ,), _get_person, without_account=Route((Right.REVERSE,), _list_people))
 ROUTES: Mapping[str, Mapping[str, Route]] = {
     PERSON_PATH: _PERSON_ROUTES,
-    "/v1/people": {**_PERSON_ROUTES, "POST": Route((Right.ATTEST,), _post_people)},
-    LIST_PATH: {"GET": Route((Right.REVERSE,), _list_people), "HEAD": Route((Right.REVERSE,), _list_people)},
+    "/v1/people": {
+        **_PERSON_ROUTES,
+        "GET": _GET_PEOPLE,
+        "HEAD": _GET_PEOPLE,
+        "POST": Route((Right.ATTEST,), _post_people),
+    },
     MOVE_PATH: {"POST": Route((Right.MOVE,), _move_person)},
     TOKEN_PATH: {"POST": Route((Right.TOKENS,), _get_orcid_token)},
     "/v1/records": {"GET": Route((Right.READ,), _get_records), "HEAD": Route((Right.READ,), _get_records)},

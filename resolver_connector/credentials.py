@@ -54,8 +54,6 @@ class Client:
     """Whether its feed has the changes that it attested itself."""
     source: str | None = None
     """The only system for which it attests iDs; None if it may name any."""
-    keeps_links: bool = True
-    """Whether links of its organisation stay in the store once they have been delivered."""
     orcid_client_id: str = ""
     """The organisation's own client at ORCID, if that asks people for permissions."""
 

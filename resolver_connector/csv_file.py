@@ -36,7 +36,7 @@ _MAX_LINE = 1_000_000
 """Characters of a line, or of a row of several lines. No more is read, so that a file without line ends, or with many
 short cells, does not fill the memory.
 """
-_MAX_OTHER_LINES = 100_000
+MAX_OTHER_LINES = 100_000
 """How many lines may be empty, or inside a cell of several lines; each takes as long as a row."""
 _MAX_HEADER = 10_000
 """Characters."""
@@ -199,8 +199,8 @@ def _rows(
     found = 0
     while True:
         line = number + reader.line_num + 1
-        if line - found > _MAX_OTHER_LINES:
-            raise InvalidCsvFile(f"more than {_MAX_OTHER_LINES:,} of its lines are empty or within a cell: remove them")
+        if line - found > MAX_OTHER_LINES:
+            raise InvalidCsvFile(f"more than {MAX_OTHER_LINES:,} of its lines are empty or within a cell: remove them")
         lines.start_row(line)
         try:
             cells = [cell.strip(_IGNORED) for cell in next(reader)]
@@ -252,7 +252,7 @@ def _header(
     # Returns how many lines were read, the name of each column, and the delimiter
     delimiters: Sequence[str] = _DELIMITERS
     with suppress(_LineTooLong):
-        for number, line in enumerate(islice(lines, _MAX_OTHER_LINES), 1):
+        for number, line in enumerate(islice(lines, MAX_OTHER_LINES), 1):
             lines.start_row(number + 1)
             if not line.strip(_IGNORED + ",;"):
                 continue

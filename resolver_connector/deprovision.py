@@ -20,7 +20,7 @@ from shibboleth.attributes import fold
 from shibboleth.organisation import Organisation
 from shibboleth.person import MAX_ACCOUNT_LENGTH
 from sql.records import Link
-from sql.repositories.retention import PendingRemovals
+from sql.repositories.deletion.removals import PendingRemovals
 from sql.store import Store
 
 COLUMNS = ("account",)
@@ -217,4 +217,11 @@ def pending_json(pending: PendingRemovals) -> dict[str, Any]:
     return {
         "removals": pending.count,
         **{name: None if at is None else at.isoformat().replace("+00:00", "Z") for name, at in times.items()},
+        "source": pending.source,
+        "credential": pending.credential,
     }
+
+
+def cancelled_json(cancelled: PendingRemovals) -> dict[str, Any]:
+    """Return the JSON members of cancelled removals: how many, of which list."""
+    return {"cancelled": cancelled.count, "source": cancelled.source, "credential": cancelled.credential}

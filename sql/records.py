@@ -162,7 +162,7 @@ class Link:
     consent: Consent
     ended_at: datetime | None = None
     ended_by: str | None = None
-    """The actor: `person`, `operator`, `organisation` or `service`."""
+    """`person`, `operator`, `organisation` (the person left), `attester` (no longer attested) or `service`."""
     source: str = SELF_MADE
     """Where the person authenticated the iD: at ORCID, or in a system that the organisation attests."""
     authenticated_at: datetime | None = None
@@ -235,12 +235,12 @@ class OrcidToken:
     """When ORCID refused the access token, because the person took the permission back there."""
     revocation_due_at: datetime | None = None
     """Since when neither an open attempt nor a current link needs it."""
-    next_attempt_at: datetime | None = None
-    """When the next attempt to revoke it is made."""
-    attempts: int = 0
-    """Number of attempts to revoke it, with the one in progress."""
+    next_try_at: datetime | None = None
+    """When it is tried next to revoke it."""
+    tries: int = 0
+    """Number of tries to revoke it, with the one in progress."""
     outcome: str | None = None
-    """Of the last attempt: `temporary`, `misconfigured` or `unreadable`; None before the first."""
+    """Of the last try: `temporary`, `misconfigured` or `unreadable`; None before the first."""
     lease_expires_at: datetime | None = None
     leased_by: str | None = None
     revoked_at: datetime | None = None
@@ -376,17 +376,17 @@ class Delivery:
     """The change to deliver; always there while the delivery waits, possibly deleted afterwards."""
     state: DeliveryState
     outcome: str | None
-    """The outcome of the last attempt, one of the transfers' outcomes; None before the first."""
+    """The outcome of the last try, one of the transfers' outcomes; None before the first."""
     message: str
-    """What the receiver said about the last attempt."""
-    attempts: int
-    """Number of attempts since the delivery was queued, with the one in progress."""
+    """What the receiver said about the last try."""
+    tries: int
+    """Number of tries since the delivery was queued, with the one in progress."""
     created_at: datetime
     queued_at: datetime
     """When it was created, or retried after it had been a dead letter."""
-    next_attempt_at: datetime
-    last_attempt_at: datetime | None = None
-    """When the last attempt ended."""
+    next_try_at: datetime
+    last_try_at: datetime | None = None
+    """When the last try ended."""
     lease_expires_at: datetime | None = None
     leased_by: str | None = None
     finished_at: datetime | None = None
@@ -601,8 +601,8 @@ class Mail:
     """None after it was sent or given up."""
     language: str
     requested_at: datetime
-    attempts: int = 0
-    next_attempt_at: datetime | None = None
+    tries: int = 0
+    next_try_at: datetime | None = None
     finished_at: datetime | None = None
 
 

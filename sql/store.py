@@ -23,9 +23,11 @@ from sql.migrate import check_current
 from sql.repositories.attempts import AttemptRepository
 from sql.repositories.attested_links import AttestedLinkRepository
 from sql.repositories.audit_log import AuditRepository
-from sql.repositories.changes import ChangeRepository
-from sql.repositories.deliveries import DeliveryRepository
-from sql.repositories.erasures import ErasureRepository
+from sql.repositories.deletion.erasures import ErasureRepository
+from sql.repositories.deletion.removals import RemovalRepository
+from sql.repositories.deletion.retention import RetentionRepository
+from sql.repositories.delivery.changes import ChangeRepository
+from sql.repositories.delivery.deliveries import DeliveryRepository
 from sql.repositories.incidents import IncidentRepository
 from sql.repositories.links import LinkRepository
 from sql.repositories.mail import MailRepository
@@ -34,7 +36,6 @@ from sql.repositories.orcid.record_statuses import RecordStatusRepository
 from sql.repositories.orcid.tokens import OrcidTokenRepository
 from sql.repositories.organisations import OrganisationRepository
 from sql.repositories.releases import ReleaseRepository
-from sql.repositories.retention import RetentionRepository
 from sql.repositories.statistics import StatisticsRepository
 
 
@@ -99,6 +100,7 @@ class Store:
         self.organisations = OrganisationRepository(engine)
         self.record_statuses = RecordStatusRepository(engine)
         self.releases = ReleaseRepository(engine)
+        self.removals = RemovalRepository(engine)
         self.retention = RetentionRepository(engine)
         self.statistics = StatisticsRepository(engine)
 

@@ -10,7 +10,6 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, BinaryIO
 
-from resolver_connector.attested.receivers import Receivers
 from resolver_connector.attested.rows import InvalidMember, RowReader, invalid_source
 from resolver_connector.csv_file import InvalidCsvFile
 from resolver_connector.deprovision import (
@@ -32,7 +31,8 @@ from resolver_connector.http import (
     single_value,
 )
 from sql.repositories.attested_links import MAX_ROWS, AttestedLink, Outcome, RowResult
-from sql.repositories.retention import PendingRemovals, RemovalsPending, TooManyRemovals
+from sql.repositories.base import Attester
+from sql.repositories.deletion.removals import PendingRemovals, RemovalsPending, TooManyRemovals
 from sql.store import Store
 
 CSV = "text/csv"
@@ -162,7 +162,7 @@ class AttestedList:
         return cls(reader, rows, replacement, frozenset(keys))
 
     def schedule_removals(
-        self, store: Store, actor: str, now: datetime, credential: str | None = None, *, dry_run: bool
+        self, store: Store, actor: str, now: datetime, system: Attester, *, dry_run: bool
     ) -> PendingRemovals | None:
         """Schedule the removal of the links of this source that the list lacks.
 
@@ -178,7 +178,7 @@ class AttestedList:
         reader, replacement = self.reader, self.replacement
         if replacement is None:
             return None
-        return store.retention.schedule_removals(
+        return store.removals.schedule(
             reader.organisation.id,
             self.person_keys,
             replacement.made_at,
@@ -186,13 +186,11 @@ class AttestedList:
             now,
             max_percent=replacement.max_percent,
             source=reader.source,
-            credential=credential,
+            credential=system.credential,
             dry_run=dry_run,
         )
 
-    def store(
-        self, store: Store, actor: str, receivers: Receivers, credential: str | None = None, *, dry_run: bool
-    ) -> Iterator[RowResult]:
+    def store(self, store: Store, actor: str, system: Attester, *, dry_run: bool) -> Iterator[RowResult]:
         """Store the rows as `AttestedLinkRepository.add` does."""
         reader = self.reader
         return store.attested_links.add(
@@ -200,21 +198,14 @@ class AttestedList:
             self.rows(),
             actor,
             reader.now,
-            transfers=receivers.all(reader.organisation.id),
-            own_transfers=receivers.own(reader.organisation.id, credential),
+            system=system,
             key_attribute=reader.organisation.key,
-            credential=credential,
             dry_run=dry_run,
         )
 
 
-def bulk(  # noqa: PLR0913, PLR0917 - what is stored, whence and for whom
-    store: Store,
-    request: BulkRequest,
-    file: BinaryIO,
-    receivers: Receivers,
-    credential: str,
-    clock: Callable[[], datetime],
+def bulk(
+    store: Store, request: BulkRequest, file: BinaryIO, system: Attester, clock: Callable[[], datetime]
 ) -> Iterator[bytes]:
     """Store a list, and yield what became of it as NDJSON.
 
@@ -229,20 +220,20 @@ def bulk(  # noqa: PLR0913, PLR0917 - what is stored, whence and for whom
     """
     try:
         attested = AttestedList.read(request.reader, lambda: request.read(file), request.replacement)
-        attested.schedule_removals(store, "organisation", clock(), credential, dry_run=True)
-        results = attested.store(store, "organisation", receivers, credential, dry_run=request.dry_run)
+        attested.schedule_removals(store, "organisation", clock(), system, dry_run=True)
+        results = attested.store(store, "organisation", system, dry_run=request.dry_run)
         first = next(results, None)
     except (InvalidList, InvalidCsvFile) as error:
         raise BadRequest(f"the list: {error}") from None
     stored = chain(() if first is None else (first,), results)
-    return _lines(store, attested, stored, credential, clock, dry_run=request.dry_run)
+    return _lines(store, attested, stored, system, clock, dry_run=request.dry_run)
 
 
 def _lines(  # noqa: PLR0913 - what is sent, and what is done at its end
     store: Store,
     attested: AttestedList,
     results: Iterable[RowResult],
-    credential: str,
+    system: Attester,
     clock: Callable[[], datetime],
     *,
     dry_run: bool,
@@ -257,7 +248,7 @@ def _lines(  # noqa: PLR0913 - what is sent, and what is done at its end
             lines.clear()
     end: dict[str, Any] = {"dry_run": dry_run, "rows": counts.total(), **{each: counts[each] for each in Outcome}}
     try:
-        removals = attested.schedule_removals(store, "organisation", clock(), credential, dry_run=dry_run)
+        removals = attested.schedule_removals(store, "organisation", clock(), system, dry_run=dry_run)
         if removals is not None:
             end |= {**pending_json(removals), "accounts": removals.accounts}
     except (RemovalsPending, TooManyRemovals) as error:

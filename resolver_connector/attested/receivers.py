@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from sql.repositories.base import Attester
+
 
 @dataclass(frozen=True, slots=True)
 class Receivers:
@@ -20,10 +22,12 @@ class Receivers:
         """Return all transfers of an organisation."""
         return tuple(self.transfers.get(organisation_id, ()))
 
-    def own(self, organisation_id: str, credential: str | None) -> tuple[str, ...]:
-        """Return the transfers to a credential's system; none for None."""
-        return tuple(
+    def attester(self, organisation_id: str, credential: str | None) -> Attester:
+        """Return the system of a credential; None stands for the command line."""
+        transfers = self.all(organisation_id)
+        own = [
             name
-            for name in self.all(organisation_id)
+            for name in transfers
             if credential is not None and self.credentials.get((organisation_id, name)) == credential
-        )
+        ]
+        return Attester(credential, transfers, own)

@@ -14,7 +14,8 @@ from types import MappingProxyType
 from typing import Any, BinaryIO
 from unicodedata import normalize
 
-from resolver_connector.csv_file import read_csv_stream
+from resolver_connector.csv_file import MAX_OTHER_LINES, read_csv_stream
+from resolver_connector.deprovision import InvalidList
 from resolver_connector.http import InvalidObject, parse_json_object
 from shibboleth.attributes import fold
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
@@ -89,8 +90,11 @@ class RowReader:
         """Yield the rows of NDJSON, one object on each line.
 
         A row that is invalid is a result. Empty lines are skipped.
+
+        Raises:
+            InvalidList: If it has more than MAX_OTHER_LINES empty lines.
         """
-        names, number = {member: member for member in MEMBERS}, 0
+        names, number, others = {member: member for member in MEMBERS}, 0, 0
         names |= {member: name for name, member in self.columns.items()}
         while line := file.readline(_MAX_LINE + 1):
             number += 1
@@ -103,6 +107,9 @@ class RowReader:
             if number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
             if not line.strip():
+                others += 1
+                if others > MAX_OTHER_LINES:
+                    raise InvalidList(f"more than {MAX_OTHER_LINES:,} of its lines are empty: remove them")
                 continue
             try:
                 content = parse_json_object(line)

@@ -1,4 +1,4 @@
-"""Back-off: when a failed delivery is attempted again, or given up."""
+"""Back-off: when a failed delivery is tried again, or given up."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ BACKOFF = (
     timedelta(hours=20),
     timedelta(hours=24),
 )
-"""The wait after the first failed attempt, the second, and so on: the example schedule of Standard Webhooks 1.0.0."""
+"""The wait after the first failed try, the second, and so on: the example schedule of Standard Webhooks 1.0.0."""
 MISCONFIGURED_SKIPS = 2
 """How many of the first, short waits are skipped for `misconfigured`: people do not correct settings within seconds."""
 MAX_AGE = timedelta(days=3)
-"""How long a delivery is attempted; the last attempt is at the end of it."""
+"""How long a delivery is tried; the last try is at the end of it."""
 JITTER = 0.2
 """The share of a wait by which it is shortened or lengthened, so that deliveries that failed together spread out."""
 
 
-def next_attempt_at(  # noqa: PLR0913 - all that the back-off depends on
-    attempts: int,
+def next_try_at(  # noqa: PLR0913 - all that the back-off depends on
+    tries: int,
     queued_at: datetime,
     now: datetime,
     *,
@@ -33,12 +33,12 @@ def next_attempt_at(  # noqa: PLR0913 - all that the back-off depends on
     retry_after: timedelta | None,
     random: float,
 ) -> datetime | None:
-    """Return when to attempt a delivery again; None if it is a dead letter.
+    """Return when to try a delivery again; None if it is a dead letter.
 
     Args:
-        attempts: How many there have been.
+        tries: How many there have been.
         queued_at: The beginning of MAX_AGE.
-        now: The end of the last attempt.
+        now: The end of the last try.
         misconfigured: Whether people have to correct settings first.
         retry_after: The wait that the receiver asked for. It is kept, even beyond MAX_AGE.
         random: Between 0 and 1, for the jitter.
@@ -46,6 +46,6 @@ def next_attempt_at(  # noqa: PLR0913 - all that the back-off depends on
     end = queued_at + MAX_AGE
     if now >= end:
         return None
-    step = min(max(attempts, 1) - 1 + MISCONFIGURED_SKIPS * misconfigured, len(BACKOFF) - 1)
+    step = min(max(tries, 1) - 1 + MISCONFIGURED_SKIPS * misconfigured, len(BACKOFF) - 1)
     wait = BACKOFF[step] * (1 + JITTER * (2 * random - 1))
     return max(min(now + wait, end), now + (retry_after or timedelta()))

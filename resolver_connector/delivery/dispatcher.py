@@ -1,4 +1,4 @@
-"""Attempts deliveries, and stores the results.
+"""Tries deliveries, and stores the results.
 
 A delivery is leased from its claim until its result is stored. If the process dies meanwhile, the lease expires and
 another process claims the delivery, so a receiver may get a change twice; the id of the change is the idempotency key.
@@ -18,26 +18,26 @@ from dataclasses import replace
 from datetime import datetime
 from time import monotonic
 
-from resolver_connector.delivery.backoff import next_attempt_at
+from resolver_connector.delivery.backoff import next_try_at
 from resolver_connector.delivery.settings import WorkerSettings
 from resolver_connector.http import EventLog
 from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Transfer
 from shibboleth.organisation import Organisations
 from sql.errors import StoreUnavailable
 from sql.records import Change, ChangeKind, ChangeReason, Delivery
-from sql.repositories.deliveries import Capacity
+from sql.repositories.delivery.deliveries import Capacity
 from sql.store import Store
 
 DELIVERED, RESCHEDULED, DEAD_LETTER, LEASE_LOST = "delivered", "rescheduled", "dead-letter", "lease-lost"
-"""Events in the log, one for each attempt. `lease-lost`: the lease had expired, so the result was not stored."""
+"""Events in the log, one for each try. `lease-lost`: the lease had expired, so the result was not stored."""
 FAILED = "failed"
-"""The result of the attempt could not be stored, because of an error on our side; the log has another line with it."""
+"""The result of the try could not be stored, because of an error on our side; the log has another line with it."""
 
 
 class Dispatcher:
-    """Attempts deliveries.
+    """Tries deliveries.
 
-    Web requests use `deliver_now`, the worker `claim` and `attempt`.
+    Web requests use `deliver_now`, the worker `claim` and `try_delivery`.
     """
 
     def __init__(  # noqa: PLR0913 - its dependencies
@@ -71,9 +71,9 @@ class Dispatcher:
         self.settings = settings or WorkerSettings()
 
     def deliver_now(self, change: Change) -> list[Delivery]:
-        """Attempt all deliveries of a change in parallel; return their state.
+        """Try all deliveries of a change in parallel; return their state.
 
-        The state is that after `interactive_timeout` at most; attempts that take longer end in their own threads. An
+        The state is that after `interactive_timeout` at most; tries that take longer end in their own threads. An
         error of the store or a bug is logged, and the list is then empty: the change is stored, and the worker delivers
         it.
         """
@@ -85,11 +85,11 @@ class Dispatcher:
             claimed = self._store.deliveries.claim(
                 worker_id, self._clock(), self.settings.lease_duration, 0, (change.organisation, change.number)
             )
-            # In the context of the request, so that its id is in the log lines of the attempts
+            # In the context of the request, so that its id is in the log lines of the tries
             threads = [
                 threading.Thread(
                     target=copy_context().run,
-                    args=(self.attempt, delivery, worker_id, self.settings.interactive_attempt_timeout),
+                    args=(self.try_delivery, delivery, worker_id, self.settings.interactive_try_timeout),
                     daemon=True,
                 )
                 for delivery in claimed
@@ -111,7 +111,7 @@ class Dispatcher:
         Args:
             worker_id: The id of the caller (`make_worker_id`), which holds the leases.
             limit: The largest number of deliveries.
-            capacity: Returns how many more attempts a transfer may have, by the organisation's id and its name.
+            capacity: Returns how many more tries a transfer may have, by the organisation's id and its name.
 
         Raises:
             StoreUnavailable: If the store does not answer.
@@ -125,10 +125,10 @@ class Dispatcher:
             worker_id, self._clock(), self.settings.lease_duration, limit, capacity=capacity_of_connected
         )
 
-    def attempt(self, delivery: Delivery, worker_id: str, timeout: float) -> str:
-        """Attempt a leased delivery, store the result, and return the event logged.
+    def try_delivery(self, delivery: Delivery, worker_id: str, timeout: float) -> str:
+        """Try a leased delivery, store the result, and return the event logged.
 
-        Never raises. If the result cannot be stored, the lease expires and the delivery is attempted again.
+        Never raises. If the result cannot be stored, the lease expires and the delivery is tried again.
 
         Args:
             delivery: A delivery that `worker_id` has claimed.
@@ -149,7 +149,7 @@ class Dispatcher:
             organisation=delivery.organisation,
             transfer=delivery.transfer,
             outcome=result.outcome.value,
-            attempts=delivery.attempts,
+            tries=delivery.tries,
         )
         return event
 
@@ -242,10 +242,10 @@ class Dispatcher:
     def _store_result(self, delivery: Delivery, worker_id: str, result: DeliveryResult, now: datetime) -> str:
         deliveries = self._store.deliveries
         transfer = (delivery.organisation, delivery.transfer)
-        attempt = (delivery, worker_id, result.outcome.value, result.message)
+        ended = (delivery, worker_id, result.outcome.value, result.message)
         next_at = None
         if result.delivered:
-            return DELIVERED if deliveries.complete(*attempt, now) else LEASE_LOST
+            return DELIVERED if deliveries.complete(*ended, now) else LEASE_LOST
         if not result.retryable:
             deliveries.record_success(*transfer)  # it answers
         elif result.retry_after:
@@ -255,8 +255,8 @@ class Dispatcher:
             deliveries.record_failure(*transfer, now, self.settings.failure_threshold, self.settings.reset_timeout)
         # The removal that frees the iD at the receiver may be among the earlier ones
         if result.retryable or (result.outcome is Outcome.CONFLICT and deliveries.has_earlier_waiting(delivery)):
-            next_at = next_attempt_at(
-                delivery.attempts,
+            next_at = next_try_at(
+                delivery.tries,
                 delivery.queued_at,
                 now,
                 misconfigured=result.outcome is Outcome.MISCONFIGURED,
@@ -264,8 +264,8 @@ class Dispatcher:
                 random=self._random(),
             )
         if next_at is None:
-            return DEAD_LETTER if deliveries.dead_letter(*attempt, now) else LEASE_LOST
-        return RESCHEDULED if deliveries.reschedule(*attempt, next_at, now) else LEASE_LOST
+            return DEAD_LETTER if deliveries.dead_letter(*ended, now) else LEASE_LOST
+        return RESCHEDULED if deliveries.reschedule(*ended, next_at, now) else LEASE_LOST
 
 
 def make_worker_id() -> str:

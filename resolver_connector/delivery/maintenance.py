@@ -127,7 +127,7 @@ def execute_due_removals(
     Raises:
         StoreUnavailable: If the store does not answer.
     """
-    if removed := store.retention.execute_due_removals(receivers.all, now, receivers.own, misconfigured):
+    if removed := store.removals.execute_due(receivers.attester, now, misconfigured):
         report("removals-executed", links=removed)
 
 

@@ -8,22 +8,22 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """How long attempts may take, and how many run at the same time."""
+    """How long tries may take, and how many run at the same time."""
 
     interactive_timeout: float = 9.5
     """Seconds that a web request waits for all deliveries of its change."""
-    interactive_attempt_timeout: float = 8.0
-    """Seconds for each of these attempts; the rest of `interactive_timeout` is for storing the results."""
-    attempt_timeout: float = 20.0
-    """Seconds for an attempt of the worker."""
+    interactive_try_timeout: float = 8.0
+    """Seconds for each of these tries; the rest of `interactive_timeout` is for storing the results."""
+    try_timeout: float = 20.0
+    """Seconds for a try of the worker."""
     lease_duration: timedelta = timedelta(minutes=1)
-    """Longer than any attempt. A delivery whose lease has expired is stalled, and the next claim reclaims it."""
+    """Longer than any try. A delivery whose lease has expired is stalled, and the next claim reclaims it."""
     max_workers: int = 64
-    """Threads of the worker, one for each running attempt; waiting threads are cheap."""
+    """Threads of the worker, one for each running try; waiting threads are cheap."""
     max_workers_per_transfer: int = 4
     """Of these, how many for one transfer: fewer than sixteen silent receivers do not delay the others."""
     poll_interval: float = 1.0
-    """Seconds between two claims while no attempt ends."""
+    """Seconds between two claims while no try ends."""
     error_interval: float = 10.0
     """Seconds until the worker tries again what failed: to reach the store, or to run a job."""
     failure_threshold: int = 5

@@ -1,4 +1,4 @@
-"""The worker: attempts due deliveries in threads, and runs periodic jobs."""
+"""The worker: tries due deliveries in threads, and runs periodic jobs."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Worker:
         return monotonic() - self._alive_at
 
     def run(self) -> None:
-        """Deliver and run jobs until `stop` is called; finish running attempts.
+        """Deliver and run jobs until `stop` is called; finish running tries.
 
         An error of the store or a bug is logged, and the worker continues after `error_interval`.
         """
@@ -72,7 +72,7 @@ class Worker:
             while not self._stopped:
                 interval, self._alive_at = self._settings.poll_interval, monotonic()
                 try:
-                    self._start_attempts(pool)
+                    self._start_tries(pool)
                     self._run_jobs()
                 except Exception as error:  # noqa: BLE001 - the worker must not end
                     interval = self._settings.error_interval
@@ -88,10 +88,10 @@ class Worker:
         self._events.clear()
         with ThreadPoolExecutor(self._settings.max_workers) as pool:
             while not self._stopped:
-                # Read before the claim: an attempt that ends in between may have made another delivery due
+                # Read before the claim: a try that ends in between may have made another delivery due
                 with self._lock:
                     running = self._running.total()
-                if not self._start_attempts(pool) and not running:
+                if not self._start_tries(pool) and not running:
                     break
                 self._wait(self._settings.poll_interval)
         self._run_jobs()
@@ -108,8 +108,8 @@ class Worker:
                 job.stop()
         self._wakeups.put(None)
 
-    def _start_attempts(self, pool: ThreadPoolExecutor) -> int:
-        """Start attempts of due deliveries in free threads; return how many."""
+    def _start_tries(self, pool: ThreadPoolExecutor) -> int:
+        """Start tries of due deliveries in free threads; return how many."""
         with self._lock:
             free = self._settings.max_workers - self._running.total()
         if not free:
@@ -120,9 +120,9 @@ class Worker:
             with self._lock:
                 self._running[delivery.organisation, delivery.transfer] += 1
             try:
-                pool.submit(self._attempt, delivery, worker_id)
+                pool.submit(self._try, delivery, worker_id)
             except BaseException:  # no thread available; the delivery is claimed again when its lease has expired
-                self._end_attempt(delivery)
+                self._end_try(delivery)
                 raise
         return len(claimed)
 
@@ -130,18 +130,18 @@ class Worker:
         with self._lock:
             return self._settings.max_workers_per_transfer - self._running[organisation, transfer]
 
-    def _attempt(self, delivery: Delivery, worker_id: str) -> None:
-        event = self._dispatcher.attempt(delivery, worker_id, self._settings.attempt_timeout)
-        self._end_attempt(delivery, event)
+    def _try(self, delivery: Delivery, worker_id: str) -> None:
+        event = self._dispatcher.try_delivery(delivery, worker_id, self._settings.try_timeout)
+        self._end_try(delivery, event)
         self._wakeups.put(None)
 
-    def _end_attempt(self, delivery: Delivery, *events: str) -> None:
+    def _end_try(self, delivery: Delivery, *events: str) -> None:
         with self._lock:
             self._running[delivery.organisation, delivery.transfer] -= 1
             self._events.update(events)
 
     def _wait(self, seconds: float) -> None:
-        """Wait until an attempt ends or `stop` is called, for `seconds` at most."""
+        """Wait until a try ends or `stop` is called, for `seconds` at most."""
         with suppress(queue.Empty):
             self._wakeups.get(timeout=seconds)
 

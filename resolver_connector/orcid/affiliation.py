@@ -1,8 +1,8 @@
 """Affiliations on ORCID records: the transfer of kind `orcid`.
 
-A delivery brings a person's record to the state that is stored when it is attempted, whatever its change says. A row is
+A delivery brings a person's record to the state that is stored when it is tried, whatever its change says. A row is
 stored, and the record is read, before ORCID is asked to add an item: an item whose answer was lost is found again.
-The outbox attempts deliveries of one person one at a time.
+The outbox tries deliveries of one person one at a time.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ class AffiliationTransfer:
 
     def deliver(self, message: ChangeMessage, *, now: datetime, timeout: float) -> DeliveryResult:
         """Bring the record of the person of a change to the state that is stored now."""
-        attempt = _Attempt(self, message.organisation, fold(message.account), now, Deadline(timeout))
+        one_try = _Try(self, message.organisation, fold(message.account), now, Deadline(timeout))
         results = [DeliveryResult(Outcome.ALREADY_THERE)]
-        for step in attempt.steps():
+        for step in one_try.steps():
             try:
                 results.append(step())
             except DeliveryFailed as failed:
@@ -97,8 +97,8 @@ class AffiliationTransfer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Attempt:
-    # One attempt for one person
+class _Try:
+    # One try for one person
     transfer: AffiliationTransfer
     organisation: str
     person_key: str

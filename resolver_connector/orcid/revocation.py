@@ -1,7 +1,7 @@
 """Revokes ORCID's tokens (RFC 7009), at once or from the worker's queue.
 
 Only status 200 without an error, and not a web page, says that a token is revoked. ORCID gives this answer for a token
-that was revoked before, too, so that every attempt can be repeated.
+that was revoked before, too, so that every try can be repeated.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import partial
 from time import monotonic
 
-from resolver_connector.delivery.backoff import next_attempt_at
+from resolver_connector.delivery.backoff import next_try_at
 from resolver_connector.delivery.dispatcher import make_worker_id
 from resolver_connector.http import EventLog
 from resolver_connector.orcid.clients import OrcidClients, OrcidCredentials
@@ -29,9 +29,9 @@ from sql.records import OrcidToken
 from sql.store import Store
 
 ATTEMPT_TIMEOUT = 20.0
-"""Seconds for an attempt of the worker."""
+"""Seconds for a try of the worker."""
 LEASE = timedelta(minutes=1)
-"""Longer than any attempt of the worker."""
+"""Longer than any try of the worker."""
 AWAIT_INTERVAL = timedelta(seconds=10)
 """When a revocation is looked at again that waits for a delivery."""
 CLIENT_PAUSE = 10.0
@@ -42,7 +42,7 @@ _MISCONFIGURED = frozenset({"invalid_client", "unauthorized_client"})
 
 
 class RevocationOutcome(StrEnum):
-    """What an attempt to revoke a pair of tokens came to."""
+    """What a try to revoke a pair of tokens came to."""
 
     REVOKED = "revoked"
     TEMPORARY = "temporary"
@@ -55,7 +55,7 @@ class RevocationOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RevocationResult:
-    """The outcome of an attempt, and why, without any part of ORCID's answer."""
+    """The outcome of a try, and why, without any part of ORCID's answer."""
 
     outcome: RevocationOutcome
     reason: str = ""
@@ -184,9 +184,9 @@ class RevocationQueue:
                 token = self.store.orcid_tokens.claim(client_id, worker, self.clock(), LEASE)
                 if token is None:
                     break
-                self._attempt(token)
+                self._try(token)
 
-    def _attempt(self, token: OrcidToken) -> None:
+    def _try(self, token: OrcidToken) -> None:
         tokens = self.store.orcid_tokens
         if tokens.is_awaited(token, self.transfers.get(token.organisation, ())):
             tokens.postpone(token, self.clock() + AWAIT_INTERVAL)
@@ -195,12 +195,12 @@ class RevocationQueue:
         now = self.clock()
         if result.outcome is RevocationOutcome.REVOKED:
             tokens.complete(token, now)
-            self.report("orcid-token-revoked", organisation=token.organisation, attempts=token.attempts)
+            self.report("orcid-token-revoked", organisation=token.organisation, tries=token.tries)
             return
         is_temporary = result.outcome is RevocationOutcome.TEMPORARY
         # It is never given up: the back-off of deliveries, without its end
-        next_at = next_attempt_at(
-            token.attempts,
+        next_at = next_try_at(
+            token.tries,
             now,
             now,
             misconfigured=not is_temporary,
@@ -214,7 +214,7 @@ class RevocationQueue:
             client=token.client_id,
             outcome=result.outcome.value,
             reason=result.reason,
-            attempts=token.attempts,
+            tries=token.tries,
         )
         if result.outcome is not RevocationOutcome.UNREADABLE:
             self._paused_until[token.client_id] = monotonic() + CLIENT_PAUSE

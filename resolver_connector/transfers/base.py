@@ -79,13 +79,13 @@ class Policy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """The result of one attempt at a delivery."""
+    """The result of one try at a delivery."""
 
     outcome: Outcome
     message: str = ""
     """What the receiver said: plain text of at most MAX_MESSAGE_LENGTH characters, never markup."""
     retry_after: timedelta | None = None
-    """The wait before the next attempt that the receiver asked for."""
+    """The wait before the next try that the receiver asked for."""
 
     @property
     def delivered(self) -> bool:
@@ -94,7 +94,7 @@ class DeliveryResult:
 
     @property
     def retryable(self) -> bool:
-        """Whether another attempt can succeed.
+        """Whether another try can succeed.
 
         It can if the receiver, the connection or the settings were at fault.
         """
@@ -102,7 +102,7 @@ class DeliveryResult:
 
 
 class DeliveryFailed(Exception):
-    """Raised to end an attempt; `result` is its result."""
+    """Raised to end a try; `result` is its result."""
 
     def __init__(self, result: DeliveryResult) -> None:
         super().__init__(result.outcome)
@@ -114,7 +114,7 @@ class ChangeMessage:
     """One change, as it is sent to a receiver."""
 
     id: str
-    """The idempotency key: the same at each attempt."""
+    """The idempotency key: the same at each try."""
     kind: ChangeKind
     organisation: str
     """The organisation's id."""
@@ -163,7 +163,7 @@ class Transfer(Protocol):
 
         Args:
             message: The change.
-            now: The time of this attempt.
+            now: The time of this try.
             timeout: Seconds after which it returns in any case.
         """
 
@@ -242,7 +242,7 @@ class TransferSettings(BaseModel):
 class TransferModel(TransferSettings):
     """Base class of the kinds whose settings are all that they need.
 
-    It runs attempts with a deadline.
+    It runs tries with a deadline.
     """
 
     _threads: BoundedThreads = PrivateAttr(default_factory=lambda: BoundedThreads(THREADS_OF_A_TRANSFER))
@@ -278,16 +278,16 @@ class TransferModel(TransferSettings):
     def send(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
         """Send a change in this kind's protocol, and return by the deadline."""
 
-    def run_attempt(self, attempt: Callable[[Deadline], DeliveryResult], deadline: Deadline) -> DeliveryResult:
-        """Run an attempt in a thread and return its result.
+    def run_try(self, send: Callable[[Deadline], DeliveryResult], deadline: Deadline) -> DeliveryResult:
+        """Run a try in a thread and return its result.
 
-        At the deadline the result is `temporary`. The attempt may raise DeliveryFailed. It must not send anything after
+        At the deadline the result is `temporary`. The try may raise DeliveryFailed. It must not send anything after
         the deadline.
         """
 
         def run() -> DeliveryResult:
             try:
-                return attempt(deadline)
+                return send(deadline)
             except DeliveryFailed as failed:
                 return failed.result
 
@@ -296,7 +296,7 @@ class TransferModel(TransferSettings):
         except TimeoutError:
             return DeliveryResult(Outcome.TEMPORARY, "no answer in time")
         except Saturated as error:
-            return DeliveryResult(Outcome.TEMPORARY, f"{error.running} earlier attempts still wait for its answer")
+            return DeliveryResult(Outcome.TEMPORARY, f"{error.running} earlier tries still wait for its answer")
 
 
 def plain_text(text: str) -> str:

@@ -4,7 +4,7 @@ The identity management reads the directory, for example at night. A reader proc
 begin with a dot, in the order of the names, and then removes it.
 
 A file is written under another name and renamed, so a reader never sees a part of one, and no lock is needed, even with
-several machines. Its name is the number and the id of the change, so repeated attempts write the same file, and files
+several machines. Its name is the number and the id of the change, so repeated tries write the same file, and files
 sort in the order of the changes even if the clock was set back. If a change is repeated after its file was removed, it
 comes again with the same id, before later changes of the person.
 """
@@ -145,9 +145,9 @@ class FileTransfer(TransferModel):
 
         It is written in a thread with a deadline, because a network file system may not answer.
         """
-        return self.run_attempt(partial(self._attempt, message), deadline)
+        return self.run_try(partial(self._try, message), deadline)
 
-    def _attempt(self, message: ChangeMessage, deadline: Deadline) -> DeliveryResult:
+    def _try(self, message: ChangeMessage, deadline: Deadline) -> DeliveryResult:
         content = _FORMATS[self.format](self, message)
         name = f"{message.number:0{NUMBER_WIDTH}d}-{quote(message.id, safe='')}.{self.format}"
         try:

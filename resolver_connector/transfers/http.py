@@ -109,7 +109,7 @@ class HttpTransfer(TransferModel):
 
         Secrets and control characters are removed from the result's message.
         """
-        result = self.run_attempt(partial(self.exchange, message, now), deadline)
+        result = self.run_try(partial(self.exchange, message, now), deadline)
         return replace(result, message=plain_text(self._without_secrets(result.message)))
 
     @abstractmethod

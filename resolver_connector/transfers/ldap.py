@@ -186,20 +186,20 @@ class LdapTransfer(TransferModel):
         urls = self.url.split()
         for tried, url in enumerate(urls):
             share = Deadline(deadline.left / (len(urls) - tried))
-            result = self.run_attempt(partial(self._attempt_at, urlsplit(url), message), share)
+            result = self.run_try(partial(self._try_server, urlsplit(url), message), share)
             if result.outcome is not Outcome.TEMPORARY:
                 break
         return result
 
-    def _attempt_at(self, url: SplitResult, message: ChangeMessage, deadline: Deadline) -> DeliveryResult:
+    def _try_server(self, url: SplitResult, message: ChangeMessage, deadline: Deadline) -> DeliveryResult:
         try:
-            return self._attempt_with(Directory(url, self._tls(), self._credentials(), deadline), url, message)
+            return self._try_with(Directory(url, self._tls(), self._credentials(), deadline), url, message)
         except Undecodable:
             # ldap3's other decoder supports fewer result codes
             options = {**self._credentials(), "fast_decoder": True}
-            return self._attempt_with(Directory(url, self._tls(), options, deadline), url, message)
+            return self._try_with(Directory(url, self._tls(), options, deadline), url, message)
 
-    def _attempt_with(self, connected: Directory, url: SplitResult, message: ChangeMessage) -> DeliveryResult:
+    def _try_with(self, connected: Directory, url: SplitResult, message: ChangeMessage) -> DeliveryResult:
         with closing(connected) as directory:
             directory.open()
             if url.scheme == "ldap" and self.start_tls:

@@ -189,7 +189,7 @@ def write_csc(rest: RestTransfer, message: ChangeMessage, _now: datetime) -> tup
     """Return the body of profile `csc`: the iD, then the account.
 
     Both have eight members, in this order. `mediationInstant` is when the person confirmed, not the time of the
-    attempt, so repeated attempts send equal bytes.
+    try, so repeated tries send equal bytes.
     """
     known = message.orcid_id or message.previous
     orcid = {

@@ -94,7 +94,9 @@ create table links (
     consent_digest text not null references consent_texts (digest),
     consent_at text not null,
     ended_at text,
-    ended_by text check (ended_by in ('person', 'operator', 'organisation', 'service')),
+    -- `organisation`: it reported that the person has left; `attester`: a system of it no longer attests the iD, or
+    -- attested another one
+    ended_by text check (ended_by in ('person', 'operator', 'organisation', 'attester', 'service')),
     -- where the person authenticated the iD: `orcid`, or the name of a system that the organisation attests
     source text not null default 'orcid',
     -- when they did, if that was not when the link was made
@@ -124,11 +126,13 @@ create unique index one_current_link_for_a_person
     on links (organisation, person_key)
     where ended_at is null;
 
--- The iD is the first column: with the organisation first, PostgreSQL read all links of an organisation to find one
--- person's, as long as it had no statistics.
+-- The iD is the first column, and the condition on it, which is never empty, keeps queries for one person from the index:
+-- without statistics, PostgreSQL read all of an organisation's links by it to find one person's. Queries for an iD say
+-- `orcid <> ''`.
 create unique index one_person_for_an_orcid_id
     on links (orcid, registry, organisation)
-    where ended_at is null;
+    where ended_at is null
+    and orcid <> '';
 
 -- Finds the link of a renamed account.
 create index links_by_stable_id
@@ -141,10 +145,11 @@ create index ended_links_of_a_person
     on links (organisation, person_key, linked_at)
     where ended_at is not null;
 
--- Finds the iD that a person removed under an earlier account.
+-- Finds the iD that a person removed under an earlier account. The condition on the iD is as above.
 create index ended_links_by_orcid_id
     on links (orcid, registry, organisation, ended_at)
-    where ended_at is not null;
+    where ended_at is not null
+    and orcid <> '';
 
 -- With ended_at in it, counting reads the index alone. Links without a state are left out: they cost a new link nothing.
 create index links_by_release
@@ -187,27 +192,27 @@ create table orcid_tokens (
     expires_at text,
     -- when ORCID refused the access token: the person took the permission back there
     withdrawn_at text,
-    -- since when neither an open attempt nor a current link needs it; and when the next attempt to revoke it is made
+    -- since when neither an open attempt nor a current link needs it; and when it is tried next to revoke it
     revocation_due_at text,
-    next_attempt_at text,
-    -- number of attempts to revoke it, with the one in progress
-    attempts bigint not null check (attempts >= 0),
-    -- of the last attempt; null before the first
+    next_try_at text,
+    -- number of tries to revoke it, with the one in progress
+    tries bigint not null check (tries >= 0),
+    -- of the last try; null before the first
     outcome text check (outcome in ('temporary', 'misconfigured', 'unreadable')),
     lease_expires_at text,
     leased_by text,
     revoked_at text,
     check (attempt is null or link is null),
     check ((sealed is null) = (revoked_at is not null)),
-    check ((revocation_due_at is null) = (next_attempt_at is null)),
+    check ((revocation_due_at is null) = (next_try_at is null)),
     check (revoked_at is null or revocation_due_at is not null),
     check ((lease_expires_at is null) = (leased_by is null))
 );
 
 create index orcid_tokens_of_an_attempt on orcid_tokens (attempt) where attempt is not null;
 create index orcid_tokens_of_a_link on orcid_tokens (link) where link is not null;
-create index orcid_tokens_due on orcid_tokens (client_id, next_attempt_at)
-    where next_attempt_at is not null
+create index orcid_tokens_due on orcid_tokens (client_id, next_try_at)
+    where next_try_at is not null
     and revoked_at is null;
 
 -- What an organisation writes to ORCID records: the permission of a person who ticked the box for it, and what the
@@ -340,18 +345,18 @@ create table deliveries (
     -- null after the person's data was erased
     person_key text,
     state text not null check (state in ('waiting', 'done', 'dead-letter')),
-    -- of the last attempt
+    -- of the last try
     outcome text,
     -- what the receiver said
     message text not null,
-    -- number of attempts since queued_at, with the one in progress
-    attempts bigint not null check (attempts >= 0),
+    -- number of tries since queued_at, with the one in progress
+    tries bigint not null check (tries >= 0),
     created_at text not null,
     -- when it was created, or retried after it had been a dead letter
     queued_at text not null,
-    next_attempt_at text not null,
-    -- when the last attempt ended
-    last_attempt_at text,
+    next_try_at text not null,
+    -- when the last try ended
+    last_try_at text,
     lease_expires_at text,
     leased_by text,
     finished_at text,
@@ -363,7 +368,7 @@ create table deliveries (
 );
 
 create index deliveries_due
-    on deliveries (organisation, transfer, next_attempt_at, change_number)
+    on deliveries (organisation, transfer, next_try_at, change_number)
     where state = 'waiting';
 
 create index deliveries_leased
@@ -520,12 +525,12 @@ create table mails (
     address text,
     language text not null,
     requested_at text not null,
-    attempts bigint not null check (attempts >= 0),
-    -- moved forward before each attempt, which keeps other workers from sending it too
-    next_attempt_at text not null,
+    tries bigint not null check (tries >= 0),
+    -- moved forward before each try, which keeps other workers from sending it too
+    next_try_at text not null,
     finished_at text,
     primary key (organisation, person_key, kind, change_number),
     check ((address is null) = (finished_at is not null))
 );
 
-create index mails_due on mails (next_attempt_at) where finished_at is null;
+create index mails_due on mails (next_try_at) where finished_at is null;

@@ -119,13 +119,13 @@ left join changes on changes.organisation = :organisation
     );
 
 -- name: requeue_delivery
--- Makes a delivery wait again. An attempt that runs now keeps its lease until it expires, so that no other one runs beside
--- it, but cannot finish the delivery: the number of attempts is part of its lease.
+-- Makes a delivery wait again. A try that runs now keeps its lease until it expires, so that no other one runs beside
+-- it, but cannot finish the delivery: the number of tries is part of its lease.
 update deliveries
 set state = 'waiting',
-    attempts = 0,
+    tries = 0,
     queued_at = :now,
-    next_attempt_at = :now,
+    next_try_at = :now,
     finished_at = null
 where organisation = :organisation
     and change_number = :change_number

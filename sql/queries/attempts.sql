@@ -57,6 +57,7 @@ returning
         where links.organisation = attempts.organisation
             and links.registry = attempts.registry
             and links.orcid = attempts.orcid
+            and links.orcid <> ''
             and links.ended_at is null
     ) as linked_person_key;
 
@@ -97,6 +98,7 @@ where id = :id
         where links.organisation = attempts.organisation
             and links.registry = :registry
             and links.orcid = :orcid
+            and links.orcid <> ''
             and links.ended_at is null
     );
 

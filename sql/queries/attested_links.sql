@@ -1,14 +1,13 @@
--- name: get_attested_state
--- A person's current link, whose iD this is, and what else decides whether the organisation may attest it. Always one row.
+-- name: get_attestation_history
+-- Whose iD this is, and what else decides whether the organisation may attest it for a person. Always one row.
 select
-    links.id, links.registry, links.orcid, links.source, links.authenticated_at,
-    links.account_issued_at, links.stable_id, links.last_seen_on,
     (
         select held.person_key
         from links as held
         where held.organisation = :organisation
             and held.registry = :registry
             and held.orcid = :orcid
+            and held.orcid <> ''
             and held.ended_at is null
     ) as holder,
     -- when the account was last found to have another holder, or its holder to have another account
@@ -19,6 +18,15 @@ select
             and events.person_key = :person_key
             and events.kind in ('reassigned', 'moved-away')
     ) as reassigned_at,
+    -- when the organisation last reported that the account's holder has left
+    (
+        select max(ended.ended_at)
+        from links as ended
+        where ended.organisation = :organisation
+            and ended.person_key = :person_key
+            and ended.ended_at is not null
+            and ended.ended_by = 'organisation'
+    ) as left_at,
     -- when the person removed a link of this account, or an operator for them
     (
         select max(ended.ended_at)
@@ -35,6 +43,7 @@ select
         where ended.organisation = :organisation
             and ended.registry = :registry
             and ended.orcid = :orcid
+            and ended.orcid <> ''
             and ended.ended_at is not null
             and ended.ended_by = 'person'
     ) as orcid_removed_at,
@@ -61,11 +70,7 @@ select
         where pending_removals.organisation = :organisation
             and pending_removals.person_key = :person_key
             and pending_removals.source is not null
-    ) as removal_pending
-from (select 1 as one) as person
-left join links on links.organisation = :organisation
-    and links.person_key = :person_key
-    and links.ended_at is null;
+    ) as removal_pending;
 
 -- name: update_attested_link
 update links

@@ -6,8 +6,8 @@ on conflict (organisation, transfer) do nothing;
 
 -- name: insert_delivery
 insert into deliveries (
-    organisation, change_number, transfer, kind, person_key, state, message, attempts, created_at, queued_at,
-    next_attempt_at
+    organisation, change_number, transfer, kind, person_key, state, message, tries, created_at, queued_at,
+    next_try_at
 )
 values (
     :organisation, :change_number, :transfer, :kind, :person_key, 'waiting', '', 0, :now, :now, :now
@@ -22,14 +22,14 @@ select
     circuit_breakers.transfer,
     circuit_breakers.open_until is not null as half_open,
     (
-        select due.next_attempt_at
+        select due.next_try_at
         from deliveries as due
         where due.organisation = circuit_breakers.organisation
             and due.transfer = circuit_breakers.transfer
             and due.state = 'waiting'
-            and due.next_attempt_at <= :now
+            and due.next_try_at <= :now
             and (due.lease_expires_at is null or due.lease_expires_at <= :now)
-        order by due.next_attempt_at
+        order by due.next_try_at
         limit 1
     ) as due_since
 from circuit_breakers
@@ -39,7 +39,7 @@ where exists (
         where due.organisation = circuit_breakers.organisation
             and due.transfer = circuit_breakers.transfer
             and due.state = 'waiting'
-            and due.next_attempt_at <= :now
+            and due.next_try_at <= :now
             and (due.lease_expires_at is null or due.lease_expires_at <= :now)
         limit 1 offset 0
     )
@@ -68,7 +68,7 @@ with free as materialized (
     where due.organisation = :organisation
         and due.transfer = :transfer
         and due.state = 'waiting'
-        and due.next_attempt_at <= :now
+        and due.next_try_at <= :now
         and (due.lease_expires_at is null or due.lease_expires_at <= :now)
         and not exists (
             select 1
@@ -80,13 +80,13 @@ with free as materialized (
                 and earlier.finished_at is null
             limit 1 offset 0
         )
-    order by due.next_attempt_at, due.change_number
+    order by due.next_try_at, due.change_number
     limit :limit
 )
 update deliveries
 set leased_by = :worker,
     lease_expires_at = :lease_expires_at,
-    attempts = attempts + 1
+    tries = tries + 1
 from free
 where deliveries.organisation = free.organisation
     and deliveries.change_number = free.change_number
@@ -101,11 +101,11 @@ returning deliveries.organisation, deliveries.change_number, deliveries.transfer
 update deliveries
 set leased_by = :worker,
     lease_expires_at = :lease_expires_at,
-    attempts = attempts + 1
+    tries = tries + 1
 where organisation = :organisation
     and change_number = :change_number
     and state = 'waiting'
-    and next_attempt_at <= :now
+    and next_try_at <= :now
     and (lease_expires_at is null or lease_expires_at <= :now)
     and not exists (
         select 1
@@ -289,7 +289,7 @@ update deliveries
 set state = :state,
     outcome = :outcome,
     message = :message,
-    last_attempt_at = :now,
+    last_try_at = :now,
     finished_at = :now,
     lease_expires_at = null,
     leased_by = null
@@ -299,7 +299,7 @@ where organisation = :organisation
     and state = 'waiting'
     and leased_by = :worker
     and lease_expires_at = :lease_expires_at
-    and attempts = :attempts
+    and tries = :tries
 returning organisation, change_number, transfer;
 
 -- name: supersede_dead_letters
@@ -318,8 +318,8 @@ where organisation = :organisation
 update deliveries
 set outcome = :outcome,
     message = :message,
-    last_attempt_at = :now,
-    next_attempt_at = :next_attempt_at,
+    last_try_at = :now,
+    next_try_at = :next_try_at,
     lease_expires_at = null,
     leased_by = null
 where organisation = :organisation
@@ -328,16 +328,16 @@ where organisation = :organisation
     and state = 'waiting'
     and leased_by = :worker
     and lease_expires_at = :lease_expires_at
-    and attempts = :attempts;
+    and tries = :tries;
 
 -- name: retry_dead_letters
 -- Queues the dead letters of one transfer again, except those whose change is deleted, and those that share the person
 -- or an iD with a later delivery that is leased now: they would arrive after it.
 update deliveries
 set state = 'waiting',
-    attempts = 0,
+    tries = 0,
     queued_at = :now,
-    next_attempt_at = :now,
+    next_try_at = :now,
     finished_at = null
 where organisation = :organisation
     and transfer = :transfer
@@ -365,11 +365,11 @@ where organisation = :organisation
 -- name: expedite_deliveries
 -- Makes deliveries due now that wait for a later time and are not leased.
 update deliveries
-set next_attempt_at = :now
+set next_try_at = :now
 where organisation = :organisation
     and transfer = :transfer
     and state = 'waiting'
-    and next_attempt_at > :now
+    and next_try_at > :now
     and leased_by is null;
 
 -- name: record_transfer_failure

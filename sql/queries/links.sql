@@ -23,6 +23,7 @@ join consent_texts on consent_texts.digest = links.consent_digest
 where organisation = :organisation
     and registry = :registry
     and orcid = :orcid
+    and orcid <> ''
     and ended_at is null;
 
 -- name: get_person_status

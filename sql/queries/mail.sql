@@ -1,7 +1,7 @@
 -- name: insert_mail
 -- Writes a row unless this mail was sent: each is sent once. A new address replaces the previous one.
 insert into mails (
-    organisation, person_key, kind, change_number, address, language, requested_at, attempts, next_attempt_at
+    organisation, person_key, kind, change_number, address, language, requested_at, tries, next_try_at
 )
 values (:organisation, :person_key, :kind, :change_number, :address, :language, :now, 0, :now)
 on conflict (organisation, person_key, kind, change_number) do update
@@ -10,18 +10,18 @@ set address = excluded.address,
 where mails.finished_at is null;
 
 -- name: claim_mail
--- Moves next_attempt_at to :lease_expires_at for some mails that are due. One about deliveries is due when none of the
+-- Moves next_try_at to :lease_expires_at for some mails that are due. One about deliveries is due when none of the
 -- change's deliveries is waiting.
 update mails
-set attempts = attempts + 1,
-    next_attempt_at = :lease_expires_at
+set tries = tries + 1,
+    next_try_at = :lease_expires_at
 where finished_at is null
-    and next_attempt_at <= :now
+    and next_try_at <= :now
     and (organisation, person_key, kind, change_number) in (
         select due.organisation, due.person_key, due.kind, due.change_number
         from mails as due
         where due.finished_at is null
-            and due.next_attempt_at <= :now
+            and due.next_try_at <= :now
             and (
                 due.kind = 'receipt'
                 or not exists (
@@ -32,7 +32,7 @@ where finished_at is null
                         and deliveries.state = 'waiting'
                 )
             )
-        order by due.next_attempt_at
+        order by due.next_try_at
         limit :limit
     )
 returning *;
@@ -49,7 +49,7 @@ where organisation = :organisation
 
 -- name: reschedule_mail
 update mails
-set next_attempt_at = :next_attempt_at
+set next_try_at = :next_try_at
 where organisation = :organisation
     and person_key = :person_key
     and kind = :kind
@@ -57,10 +57,10 @@ where organisation = :organisation
     and finished_at is null;
 
 -- name: postpone_mail
--- Its claim does not count as an attempt.
+-- Its claim does not count as a try.
 update mails
-set attempts = attempts - 1,
-    next_attempt_at = :next_attempt_at
+set tries = tries - 1,
+    next_try_at = :next_try_at
 where organisation = :organisation
     and person_key = :person_key
     and kind = :kind

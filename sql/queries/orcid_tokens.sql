@@ -1,7 +1,7 @@
 -- name: insert_orcid_token
 insert into orcid_tokens (
-    id, organisation, attempt, client_id, scope, sealed, obtained_at, expires_at, revocation_due_at, next_attempt_at,
-    attempts
+    id, organisation, attempt, client_id, scope, sealed, obtained_at, expires_at, revocation_due_at, next_try_at,
+    tries
 )
 values (
     :id, :organisation, :attempt, :client_id, :scope, :sealed, :obtained_at, :expires_at, :revocation_due_at,
@@ -43,21 +43,21 @@ where attempt = :attempt
 -- Here and below: makes tokens due to be revoked that are not yet.
 update orcid_tokens
 set revocation_due_at = :now,
-    next_attempt_at = :now
+    next_try_at = :now
 where id = :id
     and revocation_due_at is null;
 
 -- name: revoke_tokens_of_link
 update orcid_tokens
 set revocation_due_at = :now,
-    next_attempt_at = :now
+    next_try_at = :now
 where link = :id
     and revocation_due_at is null;
 
 -- name: revoke_tokens_of_attempt
 update orcid_tokens
 set revocation_due_at = :now,
-    next_attempt_at = :now
+    next_try_at = :now
 where attempt = :id
     and revocation_due_at is null;
 
@@ -65,7 +65,7 @@ where attempt = :id
 -- All of an organisation that belong to no link.
 update orcid_tokens
 set revocation_due_at = :now,
-    next_attempt_at = :now
+    next_try_at = :now
 where attempt is not null
     and organisation = :organisation
     and revocation_due_at is null;
@@ -74,7 +74,7 @@ where attempt is not null
 -- Those of the person's current and former links. Each half of the union has an index.
 update orcid_tokens
 set revocation_due_at = :now,
-    next_attempt_at = :now
+    next_try_at = :now
 where revocation_due_at is null
     and link in (
         select held.id
@@ -115,7 +115,7 @@ limit :limit;
 -- Changes a row if it still belongs to the attempt and link of which `list_unneeded_tokens` knew.
 update orcid_tokens
 set revocation_due_at = :now,
-    next_attempt_at = :now
+    next_try_at = :now
 where id = :id
     and coalesce(attempt, '') = :attempt
     and coalesce(link, '') = :link
@@ -166,7 +166,7 @@ where id = :id
 -- name: list_clients_with_due_revocations
 select client_id
 from orcid_tokens
-where next_attempt_at <= :now
+where next_try_at <= :now
     and revoked_at is null
     and (lease_expires_at is null or lease_expires_at <= :now)
 group by client_id
@@ -178,15 +178,15 @@ order by client_id;
 update orcid_tokens
 set leased_by = :worker,
     lease_expires_at = :lease_expires_at,
-    attempts = attempts + 1
+    tries = tries + 1
 where id = (
         select due.id
         from orcid_tokens as due
         where due.client_id = :client_id
-            and due.next_attempt_at <= :now
+            and due.next_try_at <= :now
             and due.revoked_at is null
             and (due.lease_expires_at is null or due.lease_expires_at <= :now)
-        order by due.next_attempt_at, due.id
+        order by due.next_try_at, due.id
         limit 1
     )
     and revoked_at is null
@@ -212,8 +212,8 @@ limit 1;
 -- name: postpone_revocation
 -- Ends a lease without an attempt.
 update orcid_tokens
-set next_attempt_at = :next_attempt_at,
-    attempts = attempts - 1,
+set next_try_at = :next_try_at,
+    tries = tries - 1,
     lease_expires_at = null,
     leased_by = null
 where id = :id
@@ -223,7 +223,7 @@ where id = :id
 
 -- name: reschedule_revocation
 update orcid_tokens
-set next_attempt_at = :next_attempt_at,
+set next_try_at = :next_try_at,
     outcome = :outcome,
     lease_expires_at = null,
     leased_by = null
@@ -246,8 +246,8 @@ where id = :id
 -- name: make_revocations_due
 -- All that wait become due now, as after a setting was corrected.
 update orcid_tokens
-set next_attempt_at = :now
-where next_attempt_at > :now
+set next_try_at = :now
+where next_try_at > :now
     and revoked_at is null;
 
 -- name: count_tokens

@@ -49,6 +49,7 @@ set record_since = case
     record_checked_at = :now
 where registry = :registry
     and orcid = :orcid
+    and orcid <> ''
     and ended_at is null;
 
 -- name: schedule_status_check
@@ -56,6 +57,7 @@ update links
 set next_check_at = :next_check_at
 where registry = :registry
     and orcid = :orcid
+    and orcid <> ''
     and ended_at is null;
 
 -- name: list_links_by_orcid_id
@@ -65,6 +67,7 @@ from links
 join consent_texts on consent_texts.digest = links.consent_digest
 where registry = :registry
     and orcid = :orcid
+    and orcid <> ''
     and ended_at is null
 order by organisation;
 
@@ -94,6 +97,7 @@ from links
 left join links as holder on holder.organisation = links.organisation
     and holder.registry = links.registry
     and holder.orcid = links.record_primary
+    and holder.orcid <> ''
     and holder.ended_at is null
 where links.organisation = :organisation
     and links.ended_at is null

@@ -10,8 +10,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from itertools import islice
 from time import monotonic, sleep
@@ -20,19 +20,26 @@ from types import MappingProxyType
 from shibboleth.orcid_id import OrcidId
 from sql import audit, rows
 from sql.endings import end_links
-from sql.engines.base import Row
+from sql.engines.base import Row, Values
 from sql.errors import LinkedByPerson
-from sql.records import SELF_MADE, ChangeKind, ChangeReason, Consent, Link
-from sql.repositories.base import ID_BYTES, DeprovisionResult, OrganisationTransaction, Repository, Rollback
+from sql.records import ChangeKind, ChangeReason, Consent, Link
+from sql.repositories.base import (
+    ATTESTER,
+    ID_BYTES,
+    MAX_BUSY,
+    NO_TRANSFERS,
+    PAUSE,
+    Attester,
+    DeprovisionResult,
+    OrganisationTransaction,
+    Repository,
+    Rollback,
+)
 
 MAX_ROWS = 50_000
 """Number of rows of one list."""
 BATCH_SIZE = 250
 """Number of rows of one transaction, for whose end other writers wait."""
-MAX_BUSY = 0.1
-"""Seconds of transactions after which other writers get a pause."""
-PAUSE = 0.12
-"""Seconds. A writer that waits for SQLite's lock asks for it at least every 0.1 seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,7 @@ class Refusal(StrEnum):
     ORCID_IN_USE = "orcid-in-use"
     LINKED_BY_PERSON = "linked-by-person"
     REMOVED_BY_PERSON = "removed-by-person"
+    LEFT_ORGANISATION = "left-organisation"
     ACCOUNT_REASSIGNED = "account-reassigned"
     ERASURE_PENDING = "erasure-pending"
     DEPRECATED = "deprecated"
@@ -85,6 +93,8 @@ REFUSAL_TEXTS: Mapping[Refusal, str] = MappingProxyType(
         Refusal.ORCID_IN_USE: "another account of the organisation has this ORCID iD",
         Refusal.LINKED_BY_PERSON: "the person has linked another ORCID iD here themselves",
         Refusal.REMOVED_BY_PERSON: "the person or an operator removed the link after this ORCID iD was authenticated",
+        Refusal.LEFT_ORGANISATION: "the organisation has reported since then that the person has left; "
+        "it is accepted once they have authenticated the ORCID iD again",
         Refusal.ACCOUNT_REASSIGNED: "the account has another holder since this ORCID iD was authenticated",
         Refusal.ERASURE_PENDING: "the person has asked to be erased",
         Refusal.DEPRECATED: "ORCID has merged this ORCID iD into another one",
@@ -122,10 +132,8 @@ class AttestedLinkRepository(Repository):
         actor: str,
         now: datetime,
         *,
-        transfers: Sequence[str] = (),
-        own_transfers: Collection[str] = (),
+        system: Attester = NO_TRANSFERS,
         key_attribute: str | None = None,
-        credential: str | None = None,
         dry_run: bool = False,
     ) -> Iterator[RowResult]:
         """Link people to iDs that they authenticated elsewhere.
@@ -142,10 +150,8 @@ class AttestedLinkRepository(Repository):
             items: The rows. A result among them, of a row that could not be read, is yielded in its place.
             actor: `operator` or `organisation`.
             now: The time.
-            transfers: The names of the organisation's transfers, to which changes are delivered.
-            own_transfers: Those to the system that attests, which are not told its own changes.
+            system: The system that attests.
             key_attribute: The attribute of which the persons' keys are values.
-            credential: The name of the credential of the system that attests; None on the command line.
             dry_run: Write nothing. The results are those that the rows would have now.
         """
         seen, freed = _Seen(), set[OrcidId]()
@@ -159,7 +165,7 @@ class AttestedLinkRepository(Repository):
                 if dry_run:
                     raise Rollback
                 transaction.key_attribute = key_attribute
-                _write(transaction, states, actor, transfers, own_transfers, credential)
+                _write(transaction, states, actor, system)
             results = (state.result for state in states)
             yield from [item if isinstance(item, RowResult) else next(results) for item in checked]
             if monotonic() - busy_since > MAX_BUSY:
@@ -172,10 +178,8 @@ class AttestedLinkRepository(Repository):
         row: AttestedLink,
         now: datetime,
         *,
-        transfers: Sequence[str] = (),
-        own_transfers: Collection[str] = (),
+        system: Attester = NO_TRANSFERS,
         key_attribute: str | None = None,
-        credential: str | None = None,
         precondition: Precondition = lambda _link: None,
     ) -> tuple[RowResult, Link | None]:
         """Link one person at their organisation's request.
@@ -186,11 +190,11 @@ class AttestedLinkRepository(Repository):
             precondition: Called with the current link; what it raises rolls back.
         """
         with self.organisation_transaction(organisation_id, now) as transaction:
-            precondition(_current_link(transaction, row.person_key))
+            precondition(transaction.current_link(row.person_key))
             transaction.key_attribute = key_attribute
             states = _decide(transaction, [row], set())
-            _write(transaction, states, "organisation", transfers, own_transfers, credential)
-            return states[0].result, _current_link(transaction, row.person_key)
+            _write(transaction, states, "organisation", system)
+            return states[0].result, transaction.current_link(row.person_key)
 
     def remove(  # noqa: PLR0913 - all that a request says
         self,
@@ -198,9 +202,7 @@ class AttestedLinkRepository(Repository):
         person_key: str,
         now: datetime,
         *,
-        transfers: Sequence[str] = (),
-        own_transfers: Collection[str] = (),
-        credential: str | None = None,
+        system: Attester = NO_TRANSFERS,
         precondition: Precondition = lambda _link: None,
         dry_run: bool = False,
     ) -> DeprovisionResult:
@@ -209,7 +211,7 @@ class AttestedLinkRepository(Repository):
         Return what ended, or would in a dry run.
 
         Args:
-            transfers: As in `add`; so are `own_transfers` and `credential`.
+            system: The system that no longer attests it.
             precondition: Called with the current link; what it raises rolls back.
             dry_run: Roll everything back.
 
@@ -218,12 +220,12 @@ class AttestedLinkRepository(Repository):
         """
         result = DeprovisionResult(0, 0, 0)
         with suppress(Rollback), self.organisation_transaction(organisation_id, now) as transaction:
-            link = _current_link(transaction, person_key)
+            link = transaction.current_link(person_key)
             precondition(link)
             if link is not None:
                 if not link.attested:
                     raise LinkedByPerson
-                told = transaction.remove_attested_link(link, "organisation", credential, transfers, own_transfers)
+                told = transaction.remove_attested_link(link, "organisation", system)
                 result = DeprovisionResult(1, 0, told)
             if dry_run:
                 raise Rollback
@@ -248,9 +250,10 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    # A row, what is stored about its account, and what becomes of it
+    # A row, its account's current link, what else decides, and what becomes of the row
     row: AttestedLink
-    stored: Row
+    link: Link | None
+    history: Row
     result: RowResult
 
 
@@ -259,133 +262,136 @@ def refused(row: AttestedLink, refusal: Refusal) -> RowResult:
     return RowResult(row.line, row.account, Outcome.REFUSED, refusal, REFUSAL_TEXTS[refusal])
 
 
-def _current_link(transaction: OrganisationTransaction, person_key: str) -> Link | None:
-    row = transaction.session.fetch_one("get_link", organisation=transaction.organisation, person_key=person_key)
-    return None if row is None else rows.link_from_row(row)
-
-
 def _decide(
     transaction: OrganisationTransaction, attested: Sequence[AttestedLink], freed: set[OrcidId]
 ) -> list[_State]:
     # Adds to `freed` the iDs that rows replace, which later rows may have
-    values = [
-        {
-            "organisation": transaction.organisation,
-            "person_key": row.person_key,
-            **rows.orcid_id_values(row.orcid_id),
-        }
-        for row in attested
-    ]
+    people = [{"organisation": transaction.organisation, "person_key": row.person_key} for row in attested]
+    values = [{**person, **rows.orcid_id_values(row.orcid_id)} for person, row in zip(people, attested, strict=True)]
+    current = transaction.session.fetch_batch("get_link", people)
+    histories = transaction.session.fetch_batch("get_attestation_history", values)
     states = []
-    for row, found in zip(attested, transaction.session.fetch_batch("get_attested_state", values), strict=True):
-        outcome = _outcome(row, found[0], freed)
-        if outcome is Outcome.REPLACED:
-            freed.add(rows.orcid_id_from_row(found[0]))
+    for row, found, (history,) in zip(attested, current, histories, strict=True):
+        link = rows.link_from_row(found[0]) if found else None
+        outcome = _outcome(row, link, history, freed)
+        if link is not None and outcome is Outcome.REPLACED:
+            freed.add(link.orcid_id)
         result = refused(row, outcome) if isinstance(outcome, Refusal) else RowResult(row.line, row.account, outcome)
-        states.append(_State(row, found[0], result))
+        states.append(_State(row, link, history, result))
     return states
 
 
-def _outcome(row: AttestedLink, stored: Row, freed: Collection[OrcidId]) -> Outcome | Refusal:
-    linked = stored["id"] is not None
+def _outcome(row: AttestedLink, link: Link | None, history: Row, freed: Collection[OrcidId]) -> Outcome | Refusal:
     at = rows.format_timestamp(row.authenticated_at)
-    reassigned = (stored["reassigned_at"] or "") >= at
-    if linked and rows.orcid_id_from_row(stored) == row.orcid_id:
-        source, stored_at = stored["source"], stored["authenticated_at"]
+    reassigned = (history["reassigned_at"] or "") >= at
+    if link is not None and link.orcid_id == row.orcid_id:
+        stored_at = rows.format_timestamp(link.authenticated_at or link.linked_at)
         # Two systems that both attest it do not replace each other for ever: the later time stays
-        if source == SELF_MADE or (stored_at >= at if source != row.source else stored_at == at):
+        if not link.attested or (stored_at >= at if link.source != row.source else stored_at == at):
             return Outcome.UNCHANGED
         return Refusal.ACCOUNT_REASSIGNED if reassigned else Outcome.UPDATED
     refusal = None
-    if stored["holder"] not in {None, row.person_key} and row.orcid_id not in freed:
+    if history["holder"] not in {None, row.person_key} and row.orcid_id not in freed:
         refusal = Refusal.ORCID_IN_USE
-    elif linked and stored["source"] == SELF_MADE:
+    elif link is not None and not link.attested:
         refusal = Refusal.LINKED_BY_PERSON
-    elif linked and stored["is_merged"]:
+    elif link is not None and history["is_merged"]:
         refusal = Refusal.DEPRECATED
-    elif not linked and stored["erasure_pending"]:
+    elif link is None and history["erasure_pending"]:
         refusal = Refusal.ERASURE_PENDING
     elif reassigned:
         refusal = Refusal.ACCOUNT_REASSIGNED
-    elif max(stored["account_removed_at"] or "", stored["orcid_removed_at"] or "") >= at:
+    elif max(history["account_removed_at"] or "", history["orcid_removed_at"] or "") >= at:
         refusal = Refusal.REMOVED_BY_PERSON
-    return refusal or (Outcome.REPLACED if linked else Outcome.LINKED)
+    elif (history["left_at"] or "") >= at:
+        refusal = Refusal.LEFT_ORGANISATION
+    return refusal or (Outcome.LINKED if link is None else Outcome.REPLACED)
 
 
-def _write(  # noqa: PLR0913, PLR0917 - what is written, and to whom it is told
+def _write(transaction: OrganisationTransaction, states: Sequence[_State], actor: str, system: Attester) -> None:
+    made = [state for state in states if state.result.outcome in {Outcome.LINKED, Outcome.REPLACED}]
+    updated = [state for state in states if state.result.outcome is Outcome.UPDATED]
+    sources = {state.row.source for state in (*made, *updated)}
+    consents = {source: _consent(source, transaction.now) for source in sources}
+    for consent in consents.values():
+        transaction.session.execute("insert_consent_text", **rows.consent_text_values(consent))
+    events = [
+        *_insert_links(transaction, made, consents, actor, system),
+        *_update_links(transaction, updated, consents, actor, system),
+        *_refusal_events(transaction, states, actor, system),
+        *_cancel_removals(transaction, states, actor, system),
+    ]
+    if events:
+        transaction.session.execute_many("insert_event", events)
+        transaction.write_numbers()
+
+
+def _insert_links(
     transaction: OrganisationTransaction,
     states: Sequence[_State],
+    consents: Mapping[str, Consent],
     actor: str,
-    transfers: Sequence[str],
-    own_transfers: Collection[str],
-    credential: str | None,
-) -> None:
-    session, organisation, now = transaction.session, transaction.organisation, rows.format_timestamp(transaction.now)
-    consents = {source: _consent(source, transaction.now) for source in {state.row.source for state in states}}
-    made = [state.row for state in states if state.result.outcome in {Outcome.LINKED, Outcome.REPLACED}]
-    people = [(row.person_key, row.orcid_id) for row in made]
-    told = iter(transaction.attested_changes(people, credential, transfers, own_transfers))
-    ended, links, updates, changes, deliveries, events = [], [], [], [], [], []
-    for state in states:
-        row, outcome = state.row, state.result.outcome
-        facts = _facts(row, state.stored["id"], credential)
-        if outcome in {Outcome.LINKED, Outcome.REPLACED}:
-            link = _new_link(transaction, row, state.stored, consents[row.source])
-            previous = None if outcome is Outcome.LINKED else rows.orcid_id_from_row(state.stored)
-            if previous is not None:
-                # Not the operator, whose removals are those that a person asked for
-                ended.append(state.stored["id"])
-                facts["previous"] = previous.uri
-            links.append(rows.link_values(link))
-            kind, reason = ChangeKind(outcome.value), ChangeReason.ATTESTED
-            attested_by, names = next(told)
-            change = transaction.new_change(kind, link, link.orcid_id, previous, reason=reason, attested_by=attested_by)
-            changes.append(change)
-            deliveries += [rows.delivery_values(change, name) for name in names]
-            events.append(transaction.new_event(kind.value, actor, row.person_key, {**facts, "link": link.id}))
-        elif outcome is Outcome.UPDATED:
-            updates.append(
-                {
-                    "id": state.stored["id"],
-                    "source": row.source,
-                    "authenticated_at": rows.format_timestamp(row.authenticated_at),
-                    "consent_digest": rows.consent_digest(consents[row.source]),
-                    "now": now,
-                }
-            )
-            events.append(transaction.new_event("attested-updated", actor, row.person_key, facts))
-    events += _refusal_events(transaction, states, actor, credential)
-    kept = [state for state in states if state.stored["removal_pending"] and not state.result.refusal]
-    for state in kept:
-        facts = _facts(state.row, state.stored["id"], credential)
-        events.append(transaction.new_event("attested-again", actor, state.row.person_key, facts))
-    cancelled = [{"organisation": organisation, "person_key": state.row.person_key} for state in kept]
-    session.execute_many("delete_pending_removal", cancelled)
-    if not events:
-        return
-    for consent in consents.values():
-        session.execute("insert_consent_text", **rows.consent_text_values(consent))
-    for transfer in transfers:
+    system: Attester,
+) -> Sequence[Values]:
+    session, organisation = transaction.session, transaction.organisation
+    told = transaction.attested_changes([(state.row.person_key, state.row.orcid_id) for state in states], system)
+    ended, links, changes, deliveries, events = [], [], [], [], []
+    for state, (attested_by, names) in zip(states, told, strict=True):
+        link, previous = _new_link(transaction, state, consents[state.row.source]), None
+        facts = _facts(state.row, link, system)
+        if state.link is not None:
+            previous = state.link.orcid_id
+            facts["previous"] = previous.uri
+            ended.append(state.link.id)
+        links.append(rows.link_values(link))
+        kind, reason = ChangeKind(state.result.outcome.value), ChangeReason.ATTESTED
+        change = transaction.new_change(kind, link, link.orcid_id, previous, reason=reason, attested_by=attested_by)
+        changes.append(rows.change_values(change))
+        deliveries += [rows.delivery_values(change, name) for name in names]
+        events.append(transaction.new_event(kind.value, actor, link.person_key, facts))
+    for transfer in system.transfers if deliveries else ():
         session.execute("insert_circuit_breaker", organisation=organisation, transfer=transfer)
-    end_links(session, ended, "organisation", transaction.now)
+    end_links(session, ended, ATTESTER, transaction.now)
     session.execute_many("insert_link", links)
-    session.execute_many("update_attested_link", updates)
-    session.execute_many("insert_change", [rows.change_values(change) for change in changes])
+    session.execute_many("insert_change", changes)
     session.execute_many("insert_delivery", deliveries)
-    session.execute_many("insert_event", events)
-    transaction.write_numbers()
+    return events
+
+
+def _update_links(
+    transaction: OrganisationTransaction,
+    states: Sequence[_State],
+    consents: Mapping[str, Consent],
+    actor: str,
+    system: Attester,
+) -> Sequence[Values]:
+    updates, events = [], []
+    for state in states:
+        facts = _facts(state.row, state.link, system)
+        updates.append(
+            {
+                "id": facts["link"],
+                "source": state.row.source,
+                "authenticated_at": facts["authenticated_at"],
+                "consent_digest": rows.consent_digest(consents[state.row.source]),
+                "now": rows.format_timestamp(transaction.now),
+            }
+        )
+        events.append(transaction.new_event("attested-updated", actor, state.row.person_key, facts))
+    transaction.session.execute_many("update_attested_link", updates)
+    return events
 
 
 def _refusal_events(
-    transaction: OrganisationTransaction, states: Sequence[_State], actor: str, credential: str | None
-) -> list[dict[str, str | int | None]]:
+    transaction: OrganisationTransaction, states: Sequence[_State], actor: str, system: Attester
+) -> Sequence[Values]:
     # iDs that differ from the one that the person linked, which the person is shown; once, however often they are sent
     told = [state for state in states if state.result.refusal is Refusal.LINKED_BY_PERSON]
     people = [{"organisation": transaction.organisation, "person_key": state.row.person_key} for state in told]
     found = transaction.session.fetch_batch("list_attestation_refusals", people)
     events = []
     for state, earlier in zip(told, found, strict=True):
-        facts = _facts(state.row, state.stored["id"], credential)
+        facts = _facts(state.row, state.link, system)
         asked = [audit.facts_of(each["facts"]) for each in earlier]
         # Not again for another time or system, nor where two systems take turns
         if all((each.get("orcid"), each.get("link")) != (facts["orcid"], facts["link"]) for each in asked):
@@ -393,21 +399,41 @@ def _refusal_events(
     return events
 
 
-def _new_link(transaction: OrganisationTransaction, row: AttestedLink, stored: Row, consent: Consent) -> Link:
-    # What is known of the account's holder stays with a link that replaces another one
-    return Link(
+def _cancel_removals(
+    transaction: OrganisationTransaction, states: Sequence[_State], actor: str, system: Attester
+) -> Sequence[Values]:
+    # Of links that an earlier list lacked
+    kept = [state for state in states if state.history["removal_pending"] and not state.result.refusal]
+    people = [{"organisation": transaction.organisation, "person_key": state.row.person_key} for state in kept]
+    transaction.session.execute_many("delete_pending_removal", people)
+    return [
+        transaction.new_event("attested-again", actor, state.row.person_key, _facts(state.row, state.link, system))
+        for state in kept
+    ]
+
+
+def _new_link(transaction: OrganisationTransaction, state: _State, consent: Consent) -> Link:
+    row, earlier = state.row, state.link
+    link = Link(
         id=secrets.token_hex(ID_BYTES),
         organisation=transaction.organisation,
         person_key=row.person_key,
         account=row.account,
-        account_issued_at=stored["account_issued_at"] or "",
+        account_issued_at="",
         orcid_id=row.orcid_id,
         linked_at=transaction.now,
         consent=consent,
         source=row.source,
         authenticated_at=row.authenticated_at,
-        stable_id=stored["stable_id"] or "",
-        last_seen_on=None if stored["last_seen_on"] is None else date.fromisoformat(stored["last_seen_on"]),
+    )
+    if earlier is None:
+        return link
+    # What is known of the account's holder stays with a link that replaces another one
+    return replace(
+        link,
+        account_issued_at=earlier.account_issued_at,
+        stable_id=earlier.stable_id,
+        last_seen_on=earlier.last_seen_on,
     )
 
 
@@ -416,12 +442,12 @@ def _consent(source: str, now: datetime) -> Consent:
     return Consent("attested", "en", text, now)
 
 
-def _facts(row: AttestedLink, link_id: str | None, credential: str | None) -> dict[str, str]:
+def _facts(row: AttestedLink, link: Link | None, system: Attester) -> dict[str, str]:
     facts = {
         "orcid": row.orcid_id.uri,
         "account": row.account,
         "source": row.source,
         "authenticated_at": rows.format_timestamp(row.authenticated_at),
     }
-    facts |= {} if link_id is None else {"link": link_id}
-    return facts | ({} if credential is None else {"credential": credential})
+    facts |= {} if link is None else {"link": link.id}
+    return facts | ({} if system.credential is None else {"credential": system.credential})

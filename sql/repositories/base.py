@@ -17,8 +17,14 @@ from sql.records import Change, ChangeKind, ChangeReason, Link, LinkSummary
 ID_BYTES = 16
 PAGE_SIZE = 500
 """Number of rows that are read at once, and held in memory, where all rows of a query are wanted."""
+ATTESTER = "attester"
+"""Who ended a link that a system of the organisation no longer attests, or whose iD it replaced."""
 NOT_ATTESTED = "no longer attested by the organisation"
 """The reason in the audit log of the removal of an attested link."""
+MAX_BUSY = 0.1
+"""Seconds of transactions after which other writers get a pause, where many rows are written."""
+PAUSE = 0.12
+"""Seconds. A writer that waits for SQLite's lock asks for it at least every 0.1 seconds."""
 NO_LIMIT = 2**63 - 1
 """The value of a query's limit that returns all rows."""
 
@@ -31,6 +37,25 @@ class DeprovisionResult:
     attempts: int
     deliveries: int
     """Number of transfers to which the removal is delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attester:
+    """A system of an organisation that attests links.
+
+    With it go the transfers to which its changes are delivered.
+    """
+
+    credential: str | None = None
+    """The name of its credential; None on the command line."""
+    transfers: Sequence[str] = ()
+    """The names of all the organisation's transfers."""
+    own_transfers: Collection[str] = ()
+    """Those to the system itself, which is not told its own changes."""
+
+
+NO_TRANSFERS = Attester()
+"""The command line, where the organisation has no transfers."""
 
 
 class Rollback(Exception):
@@ -52,6 +77,11 @@ class OrganisationTransaction:
     last_event_hash: str
     key_attribute: str | None = None
     """The organisation's key attribute, where the transaction makes links."""
+
+    def current_link(self, person_key: str) -> Link | None:
+        """Return a person's current link."""
+        row = self.session.fetch_one("get_link", organisation=self.organisation, person_key=person_key)
+        return None if row is None else rows.link_from_row(row)
 
     def new_change(  # noqa: PLR0913 - a change
         self,
@@ -182,11 +212,7 @@ class OrganisationTransaction:
         return self._remove_link(link, actor, {"reason": reason}, transfers, ended_by=ended_by)
 
     def attested_changes(
-        self,
-        people: Sequence[tuple[str, OrcidId]],
-        credential: str | None,
-        transfers: Sequence[str],
-        own_transfers: Collection[str],
+        self, people: Sequence[tuple[str, OrcidId]], system: Attester
     ) -> list[tuple[str | None, Sequence[str]]]:
         """Return to whom each person's next attested change is told.
 
@@ -195,36 +221,27 @@ class OrganisationTransaction:
 
         Args:
             people: The key of each, and the iD that the change adds or removes.
-            credential: The name of the system's credential; None on the command line.
-            transfers: The names of all the organisation's transfers.
-            own_transfers: Those to the system.
+            system: The system that attests.
 
         Returns:
             `attested_by` of the change, and the names of the transfers to which it is delivered.
         """
-        if credential is None:
-            return [(None, transfers)] * len(people)
+        if system.credential is None:
+            return [(None, system.transfers)] * len(people)
         values = [
             {
                 "organisation": self.organisation,
-                "credential": credential,
+                "credential": system.credential,
                 "person_key": person_key,
                 "orcid": orcid_id.bare,
             }
             for person_key, orcid_id in people
         ]
-        others = tuple(name for name in transfers if name not in own_transfers)
+        others = tuple(name for name in system.transfers if name not in system.own_transfers)
         found = self.session.fetch_batch("has_change_of_others", values)
-        return [(None, transfers) if row["found"] else (credential, others) for (row,) in found]
+        return [(None, system.transfers) if row["found"] else (system.credential, others) for (row,) in found]
 
-    def remove_attested_link(
-        self,
-        link: Link,
-        actor: str,
-        credential: str | None,
-        transfers: Sequence[str],
-        own_transfers: Collection[str],
-    ) -> int:
+    def remove_attested_link(self, link: Link, actor: str, system: Attester) -> int:
         """End an attested link as `remove_link` does.
 
         The organisation does not attest it any more. Arguments as in `attested_changes`.
@@ -233,11 +250,11 @@ class OrganisationTransaction:
             The number of transfers to which the change is delivered.
         """
         people = [(link.person_key, link.orcid_id)]
-        ((attested_by, told),) = self.attested_changes(people, credential, transfers, own_transfers)
+        ((attested_by, told),) = self.attested_changes(people, system)
         facts = {"reason": NOT_ATTESTED, "source": link.source}
-        facts |= {} if credential is None else {"credential": credential}
+        facts |= {} if system.credential is None else {"credential": system.credential}
         reason = ChangeReason.ATTESTED
-        self._remove_link(link, actor, facts, told, reason, attested_by, ended_by="organisation")
+        self._remove_link(link, actor, facts, told, reason, attested_by, ended_by=ATTESTER)
         return len(told)
 
     def _remove_link(  # noqa: PLR0913, PLR0917 - a change and its event

@@ -156,16 +156,12 @@ class LinkRepository(Repository):
                 stable_id=stable_id,
                 last_seen_on=now.date(),
             )
-            current = None
-            if row["current_link_id"] is not None:
-                person = {"organisation": stored.organisation, "person_key": stored.person_key}
-                current = rows.link_from_row(transaction.session.fetch_all("get_link", **person)[0])
+            current = None if row["current_link_id"] is None else transaction.current_link(stored.person_key)
             # A reassigned account is another person, even with the same iD
             has_id = current is not None and current.orcid_id == new.orcid_id and not different_holders(current, new)
             if current is not None and has_id and not current.attested:
                 close_attempt_for_link(transaction.session, stored.id, "unchanged", current.id, now)
-                facts = _facts(current, consent)
-                transaction.insert_event("unchanged", "person", stored.person_key, facts)
+                transaction.insert_event("unchanged", "person", stored.person_key, _facts(current, consent))
                 return None
             _check_current(current, replacing)
             if current is not None and has_id:
@@ -212,8 +208,7 @@ class LinkRepository(Repository):
         person = {"organisation": organisation_id, "person_key": person_key}
         with self.organisation_transaction(organisation_id, now) as transaction:
             session = transaction.session
-            found = session.fetch_one("get_link", **person)
-            link = None if found is None else rows.link_from_row(found)
+            link = transaction.current_link(person_key)
             attempts = session.fetch_all("list_attempts_of_person", **person, limit=NO_LIMIT)
             reassigned = link is not None and different_holders(link, holder)
             if not reassigned and not any(different_holders(rows.attempt_from_row(row), holder) for row in attempts):
@@ -283,48 +278,24 @@ class LinkRepository(Repository):
             LinkChanged: If the link has another iD than `expected`, or the evidence has changed.
         """
         with self.organisation_transaction(organisation_id, now) as transaction:
-            session, old = transaction.session, {"organisation": organisation_id, "person_key": person_key}
-            row = session.fetch_one("get_link", **old)
-            if row is None:
+            link = transaction.current_link(person_key)
+            if link is None:
                 return None
-            link, new_key = rows.link_from_row(row), fold(account)
             if expected is not None:
                 _check_current(link, expected)
-            if session.fetch_one("get_link", organisation=organisation_id, person_key=new_key) is not None:
+            if transaction.current_link(fold(account)) is not None:
                 raise AccountLinked
             if unchanged is not None:
-                _check_evidence(session, link, unchanged)
-            at = rows.format_timestamp(now)
+                _check_evidence(transaction.session, link, unchanged)
             if claim is not None:
                 # What the earlier account's holder permitted is not for the account now, which has permitted it itself
-                revoke_tokens(session, link.id, now)
-                if not close_attempt_for_link(session, claim, "moved", link.id, now):
+                revoke_tokens(transaction.session, link.id, now)
+                transaction.session.execute("delete_affiliation_permission", link_id=link.id)
+                if not close_attempt_for_link(transaction.session, claim, "moved", link.id, now):
                     raise AttemptClosed(None)
             holder = KnownHolder(stable_id=link.stable_id) if holder is None else holder
-            moved = replace(link, person_key=new_key, account=account, suspended_at=None)
-            delete_attempts(session, session.fetch_all("list_attempts_of_person", **old, limit=NO_LIMIT), now)
-            with session.pipeline():
-                if claim is not None:
-                    # The one who claims the iD has agreed to nothing
-                    session.execute("delete_affiliation_permission", link_id=link.id)
-                session.execute(
-                    "move_link",
-                    id=link.id,
-                    person_key=new_key,
-                    account=account,
-                    account_issued_at=rows.storable(holder.account_issued_at),
-                    stable_id=holder.stable_id,
-                    day=now.date().isoformat(),
-                    now=at,
-                )
-                change = transaction.insert_change(
-                    ChangeKind.MOVED, moved, link.orcid_id, None, transfers, moved_from=link
-                )
-                facts = {"reason": reason, **by} | ({} if claim is None else {"attempt": claim})
-                events = transaction.new_move_events(link, change, actor, facts, claimed=claim is not None)
-                session.execute_many("insert_event", events)
-                transaction.write_numbers()
-            return change
+            facts = {"reason": reason, **by} | ({} if claim is None else {"attempt": claim})
+            return _move_link(transaction, link, account, holder, actor, facts, transfers)
 
     def remove(  # noqa: PLR0913, PLR0917 - all that an audit event says
         self,
@@ -346,10 +317,9 @@ class LinkRepository(Repository):
             LinkChanged: If the current link has another iD than `expected`.
         """
         with self.organisation_transaction(organisation_id, now) as transaction:
-            row = transaction.session.fetch_one("get_link", organisation=organisation_id, person_key=person_key)
-            if row is None:
+            current = transaction.current_link(person_key)
+            if current is None:
                 return None
-            current = rows.link_from_row(row)
             if expected is not None:
                 _check_current(current, expected)
             return transaction.remove_link(current, actor, reason, transfers)
@@ -395,6 +365,36 @@ def _insert_link(
         close_attempt_for_link(transaction.session, attempt.id, kind.value, new.id, transaction.now, is_new=True)
         change = transaction.insert_change(kind, new, new.orcid_id, previous, transfers)
         transaction.insert_event(kind.value, "person", new.person_key, facts)
+    return change
+
+
+def _move_link(  # noqa: PLR0913, PLR0917 - all that an audit event says
+    transaction: OrganisationTransaction,
+    link: Link,
+    account: str,
+    holder: AccountHolder,
+    actor: str,
+    facts: Mapping[str, str],
+    transfers: Sequence[str],
+) -> Change:
+    session, old = transaction.session, {"organisation": link.organisation, "person_key": link.person_key}
+    delete_attempts(session, session.fetch_all("list_attempts_of_person", **old, limit=NO_LIMIT), transaction.now)
+    moved = replace(link, person_key=fold(account), account=account, suspended_at=None)
+    with session.pipeline():
+        session.execute(
+            "move_link",
+            id=link.id,
+            person_key=moved.person_key,
+            account=account,
+            account_issued_at=rows.storable(holder.account_issued_at),
+            stable_id=holder.stable_id,
+            day=transaction.now.date().isoformat(),
+            now=rows.format_timestamp(transaction.now),
+        )
+        change = transaction.insert_change(ChangeKind.MOVED, moved, link.orcid_id, None, transfers, moved_from=link)
+        events = transaction.new_move_events(link, change, actor, facts, claimed="attempt" in facts)
+        session.execute_many("insert_event", events)
+        transaction.write_numbers()
     return change
 
 

@@ -46,13 +46,13 @@ class MailRepository(Repository):
         """Finish a mail that was sent or given up, and delete its address."""
         self.engine.execute("finish_mail", **_key(mail), now=rows.format_timestamp(now))
 
-    def reschedule(self, mail: Mail, next_attempt_at: datetime) -> None:
+    def reschedule(self, mail: Mail, next_try_at: datetime) -> None:
         """Set when the mail is due next."""
-        self.engine.execute("reschedule_mail", **_key(mail), next_attempt_at=rows.format_timestamp(next_attempt_at))
+        self.engine.execute("reschedule_mail", **_key(mail), next_try_at=rows.format_timestamp(next_try_at))
 
-    def postpone(self, mail: Mail, next_attempt_at: datetime) -> None:
+    def postpone(self, mail: Mail, next_try_at: datetime) -> None:
         """Return a claimed mail that was not tried; set when it is due next."""
-        self.engine.execute("postpone_mail", **_key(mail), next_attempt_at=rows.format_timestamp(next_attempt_at))
+        self.engine.execute("postpone_mail", **_key(mail), next_try_at=rows.format_timestamp(next_try_at))
 
     def list_for_person(self, organisation_id: str, person_key: str, limit: int) -> list[Mail]:
         """Return the mails that a person asked for, newest first."""
@@ -80,7 +80,7 @@ def _mail_from_row(row: Row) -> Mail:
         address=row["address"],
         language=row["language"],
         requested_at=rows.parse_timestamp(row["requested_at"]),
-        attempts=row["attempts"],
-        next_attempt_at=rows.parse_timestamp(row["next_attempt_at"]),
+        tries=row["tries"],
+        next_try_at=rows.parse_timestamp(row["next_try_at"]),
         finished_at=rows.parse_optional_timestamp(row["finished_at"]),
     )

@@ -254,10 +254,9 @@ class _Merger:
         if session.execute("insert_link_if_free", **rows.link_values(new)):
             move_tokens(session, link.id, new.id, new.organisation, self.orcid_clients)
             return new
-        row = session.fetch_one("get_link", organisation=new.organisation, person_key=new.person_key)
-        if row is None:
+        holder = self.target.current_link(new.person_key)
+        if holder is None:
             return MoveConflict.OTHER_PERSON
-        holder = rows.link_from_row(row)
         if holder.orcid_id != new.orcid_id:
             return MoveConflict.OTHER_ORCID_ID
         if holder.attested and not link.attested:

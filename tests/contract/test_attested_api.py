@@ -19,7 +19,7 @@ from resolver_connector.http import spool_body
 from shibboleth.account_holder import KnownHolder
 from shibboleth.orcid_id import Registry
 from sql.repositories.base import Repository
-from sql.repositories.retention import REMOVAL_DELAY
+from sql.repositories.deletion.removals import REMOVAL_DELAY
 from tests.support.database import contents
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, attest, make_client, make_link, make_orcid_id
 from tests.support.service import ORGANISATIONS, Clock, ask
@@ -163,21 +163,6 @@ def test_a_conflict_has_a_code_and_changes_no_link(send, store, before, code):
 
     assert (answer.status, json.loads(answer.body)["code"]) == (409, code)
     assert list(store.links.list_current(UNIVERSITY)) == links
-
-
-def test_nothing_is_attested_for_an_organisation_whose_links_are_not_kept(store, clock):
-    client = Client(ORGANISATIONS.by_id(UNIVERSITY), "cris", frozenset(Right), keeps_links=False)
-    connector = Connector(store, Credentials([(Bearer(TOKENS["cris"]), client)]), Registry.PRODUCTION, clock)
-
-    for method, path, kind in (
-        ("PUT", f"/v1/people/{MAIJA}", "application/json"),
-        ("POST", "/v1/people", "application/x-ndjson"),
-    ):
-        body = json.dumps(ROW | ({} if method == "PUT" else {"account": MAIJA})).encode()
-        environ = {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": kind}
-        answer = ask(connector, path, method, HTTP_AUTHORIZATION=f"Bearer {TOKENS['cris']}", **environ)
-        assert (answer.status, json.loads(answer.body)["code"]) == (409, "links-not-kept")
-    assert store.links.count(UNIVERSITY) == 0
 
 
 @pytest.mark.parametrize(
@@ -429,9 +414,7 @@ def replace(send, rows, /, *, who="cris", **stated):
 
 
 def execute(connector, clock):
-    return connector.store.retention.execute_due_removals(
-        connector.receivers.all, clock() + REMOVAL_DELAY, connector.receivers.own
-    )
+    return connector.store.removals.execute_due(connector.receivers.attester, clock() + REMOVAL_DELAY)
 
 
 def test_a_list_that_replaces_removes_what_it_lacks_after_an_hour(send, store, connector, clock, twenty):
@@ -495,8 +478,8 @@ def test_a_list_of_accounts_is_not_cancelled_with_attest_alone(send, twenty):
     accounts = "".join(f"{each}\n" for each in ["account", VILLE, *(f"p{n}@yliopisto.example" for n in range(20))])
     assert send("POST", path, accounts.encode(), who="idm", kind="text/csv").status == 200
 
-    assert json.loads(send("DELETE", "/v1/reconciliation").body) == {"cancelled": 0}
-    assert json.loads(send("DELETE", "/v1/reconciliation", who="idm").body) == {"cancelled": 1}
+    assert json.loads(send("DELETE", "/v1/reconciliation").body)["cancelled"] == 0
+    assert json.loads(send("DELETE", "/v1/reconciliation", who="idm").body)["cancelled"] == 1
 
 
 @pytest.mark.parametrize(
@@ -541,7 +524,7 @@ def test_a_list_that_replaces_has_no_invalid_row(send, store_url, twenty):
 
 def test_a_removal_that_became_impossible_is_told_at_the_end(send, store, twenty, monkeypatch):
     checks = []
-    schedule = store.retention.schedule_removals
+    schedule = store.removals.schedule
 
     def overtaken(*args, **words):
         checks.append(words["dry_run"])
@@ -549,7 +532,7 @@ def test_a_removal_that_became_impossible_is_told_at_the_end(send, store, twenty
             schedule(*args, **words)
         return schedule(*args, **words)
 
-    monkeypatch.setattr(store.retention, "schedule_removals", overtaken)
+    monkeypatch.setattr(store.removals, "schedule", overtaken)
 
     end = lines(replace(send, rows_of(range(1, 20))))[-1]
 
@@ -585,7 +568,7 @@ def test_a_credential_of_one_source_attests_and_withdraws_for_it_alone(send, sto
             lines(replace(send, rest, source=source, max_percent=100, made_at="2026-01-15T14:00:00Z"))[-1]["removals"]
             == 1
         )
-        assert json.loads(send("DELETE", "/v1/reconciliation", who="pure").body) == {"cancelled": cancelled}
+        assert json.loads(send("DELETE", "/v1/reconciliation", who="pure").body)["cancelled"] == cancelled
         send("DELETE", "/v1/reconciliation")
 
 

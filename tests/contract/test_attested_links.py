@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,10 @@ from shibboleth.orcid_id import Registry
 from sql.errors import LinkedByPerson
 from sql.replica import Replica, write_replica
 from sql.repositories.attested_links import REFUSAL_TEXTS, AttestedLink, Outcome, Refusal, RowResult
+from sql.repositories.base import NO_TRANSFERS, Attester
+from sql.repositories.deletion.removals import PendingRemovals
+from sql.store import open_store
+from tests.support.database import TABLES
 from tests.support.factories import (
     NOON,
     POLYTECHNIC,
@@ -36,9 +41,10 @@ def row(account=MAIJA, orcid_id=FIRST, at=LONG_AGO, source="Pure", line=1):
     return AttestedLink(line, fold(account), account, orcid_id, at, source)
 
 
-def become(store, *rows, now=NOON, **other):
+def become(store, *rows, now=NOON, transfers=(), credential=None, dry_run=False):
     """Give the outcome or the refusal of each row."""
-    results = store.attested_links.add(UNIVERSITY, rows, "organisation", now, **other)
+    system = Attester(credential, transfers)
+    results = store.attested_links.add(UNIVERSITY, rows, "organisation", now, system=system, dry_run=dry_run)
     return [each.refusal or each.outcome for each in results]
 
 
@@ -131,6 +137,16 @@ def removed_by(actor, reason="the person asked"):
     return before
 
 
+def left(store):
+    make_link(store, MAIJA, FIRST)
+    store.retention.deprovision(UNIVERSITY, MAIJA, NOON)
+
+
+def left_then_attested(store):
+    left(store)
+    attest(store, [(MAIJA, SECOND)], "Pure", NOON + HOUR)
+
+
 def removed_then_own(store):
     person_removed(store)
     make_link(store, MAIJA, SECOND)
@@ -156,8 +172,8 @@ def removed_by_list(source):
     def before(store):
         attest(store, [(MAIJA, FIRST)], "Pure", LONG_AGO)
         words = {"max_percent": 100, "source": source}
-        store.retention.schedule_removals(UNIVERSITY, frozenset(), NOON, "operator", NOON, **words)
-        assert store.retention.execute_due_removals(lambda *_: (), NOON + HOUR) == 1
+        store.removals.schedule(UNIVERSITY, frozenset(), NOON, "operator", NOON, **words)
+        assert store.removals.execute_due(lambda *_: NO_TRANSFERS, NOON + HOUR) == 1
 
     return before
 
@@ -194,11 +210,12 @@ CASES = {
     "removed since": (person_removed, row(), "removed-by-person"),
     "authenticated since": (person_removed, row(at=NOON + HOUR), "linked"),
     "erasure": (erasure_pending, row(at=NOON + HOUR), "erasure-pending"),
-    "left": (
-        lambda store: (make_link(store, MAIJA, FIRST), store.retention.deprovision(UNIVERSITY, MAIJA, NOON)),
-        row(),
-        "linked",
-    ),
+    "left": (left, row(), "left-organisation"),
+    "left at the same time": (left, row(at=NOON), "left-organisation"),
+    "left, and authenticated since": (left, row(at=NOON + HOUR), "linked"),
+    "left with another iD": (left, row(orcid_id=SECOND), "left-organisation"),
+    "left, and came back with another iD": (left_then_attested, row(), "left-organisation"),
+    "left, and came back": (left_then_attested, row(orcid_id=SECOND, at=NOON + HOUR), "unchanged"),
     "merged at ORCID": (deprecated, row(), "deprecated"),
     "merged at ORCID twice": (deprecated_twice, row(), "deprecated"),
     "reassigned since": (reassigned, row(), "account-reassigned"),
@@ -214,7 +231,7 @@ CASES = {
     "removed and another ended since": (removed_then_own, row(), "removed-by-person"),
     "removed and another is attested": (removed_then_attested, row(), "removed-by-person"),
     "removed by the operator's list": (removed_by_list("Pure"), row(), "linked"),
-    "removed by a list of accounts": (removed_by_list(None), row(), "linked"),
+    "removed by a list of accounts": (removed_by_list(None), row(), "left-organisation"),
     "withdrawn after a replacement": (replaced_then_withdrawn, row(), "linked"),
 }
 
@@ -280,14 +297,40 @@ def test_the_look_up_and_the_replica_know_until_when_the_holder_had_the_account(
 def test_a_row_that_comes_again_keeps_the_link_and_is_in_the_audit(store):
     attest(store, [(MAIJA, FIRST)], "Pure", LONG_AGO)
     words = {"max_percent": 100, "source": "Pure", "credential": "cris"}
-    store.retention.schedule_removals(UNIVERSITY, frozenset(), NOON, "organisation", NOON, **words)
+    store.removals.schedule(UNIVERSITY, frozenset(), NOON, "organisation", NOON, **words)
 
     assert become(store, row(), credential="cris") == ["unchanged"]
 
-    assert store.retention.pending_removals(UNIVERSITY).count == 0
+    assert store.removals.pending(UNIVERSITY) == PendingRemovals()
     *_, event = store.audit.list_events(UNIVERSITY, MAIJA)
     assert (event.kind, event.actor, event.facts["credential"]) == ("attested-again", "organisation", "cris")
     assert store.audit.verify(UNIVERSITY) == []
+
+
+READ_ROWS = """
+select (select sum(idx_tup_read) from pg_stat_user_indexes) + (select sum(seq_tup_read) from pg_stat_user_tables)
+"""
+
+
+def test_a_new_postgresql_database_without_statistics_reads_few_rows_for_each_of_a_first_list(postgres):
+    name = postgres.make_database("test_1")
+    with postgres.connect(name) as connection:
+        for table in TABLES:
+            connection.execute(f"alter table {table} set (autovacuum_enabled = false)")
+    rows = [row(f"p{n}@x", make_orcid_id(10_000 + n), line=n) for n in range(2_000)]
+    with closing(open_store(postgres.url(name), timeout=5.0)) as store:
+        results = store.attested_links.add(UNIVERSITY, rows, "operator", NOON, system=Attester("cris", ("idm",)))
+        for number, result in enumerate(results):
+            assert result.outcome == "linked"
+            if number % 50 == 0:
+                # Others link meanwhile
+                make_link(store, f"q{number}@x", make_orcid_id(number), transfers=("idm",))
+                store.links.person_status(UNIVERSITY, f"q{number}@x")
+
+    with postgres.connect(name) as connection:
+        (read,) = connection.execute(READ_ROWS).fetchone()
+    # An index by which one query reads all links of the organisation would make it a thousand
+    assert read < 100 * len(rows)
 
 
 def test_a_refusal_has_a_sentence():
@@ -404,7 +447,7 @@ def test_one_person_is_put_and_removed_under_a_condition(store):
     put, remove = store.attested_links.put, store.attested_links.remove
     with pytest.raises(NotAsRequired):
         put(UNIVERSITY, row(), NOON, precondition=refuse)
-    result, link = put(UNIVERSITY, row(), NOON, credential="cris", transfers=("idm",))
+    result, link = put(UNIVERSITY, row(), NOON, system=Attester("cris", ("idm",)))
     with pytest.raises(NotAsRequired):
         remove(UNIVERSITY, MAIJA, NOON, precondition=refuse)
 
@@ -412,7 +455,7 @@ def test_one_person_is_put_and_removed_under_a_condition(store):
     assert (result.outcome, link.orcid_id) == ("linked", FIRST)
     assert remove(UNIVERSITY, MAIJA, NOON, dry_run=True).links == 1
     assert store.links.count(UNIVERSITY) == 1
-    assert remove(UNIVERSITY, MAIJA, NOON, credential="cris", transfers=("idm",)).links == 1
+    assert remove(UNIVERSITY, MAIJA, NOON, system=Attester("cris", ("idm",))).links == 1
     assert remove(UNIVERSITY, MAIJA, NOON).links == 0
     assert changes(store)[-1] == ("removed", MAIJA, None, FIRST, "attested", "cris")
     # The organisation may attest again what it did not attest any more
@@ -439,7 +482,9 @@ def test_many_rows_need_little_more_memory_than_few(store):
         rows = (row(f"person {number}", make_orcid_id(number)) for number in range(first, first + count))
         tracemalloc.start()
         try:
-            linked = sum(1 for _ in store.attested_links.add(UNIVERSITY, rows, "operator", NOON, transfers=("idm",)))
+            linked = sum(
+                1 for _ in store.attested_links.add(UNIVERSITY, rows, "operator", NOON, system=Attester(None, ("idm",)))
+            )
             return linked, tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

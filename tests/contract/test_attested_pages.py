@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from sql.repositories.base import NO_TRANSFERS, Attester
 from tests.support.factories import NOON, UNIVERSITY, make_attested_link, make_link
 from tests.support.service import AKE as OTHER
 from tests.support.service import MAIJA as OWN
@@ -84,7 +85,7 @@ def test_an_attested_link_has_no_receipt_and_its_statement_is_no_agreement(store
 
 
 def test_removing_an_attested_link_is_a_removal_by_the_person(store, maija):
-    attest(store, transfers=("idm",))
+    attest(store, system=Attester(None, ("idm",)))
     page = maija.get("/me/remove")
 
     maija.post("/me/remove", {name: page.field(name) for name in ("token", "shown")})
@@ -96,9 +97,9 @@ def test_removing_an_attested_link_is_a_removal_by_the_person(store, maija):
 
 
 def test_the_same_id_connected_at_orcid_becomes_the_persons_own_without_a_change(store, maija, simulator):
-    attest(store, transfers=("idm",))
+    attest(store, system=Attester(None, ("idm",)))
     before = store.links.get(UNIVERSITY, MAIJA)
-    store.retention.schedule_removals(UNIVERSITY, (), NOON + timedelta(days=1), "organisation", NOON, max_percent=100)
+    store.removals.schedule(UNIVERSITY, (), NOON + timedelta(days=1), "organisation", NOON, max_percent=100)
 
     place = maija.return_from_orcid(simulator[0], OWN)
     confirmation = maija.get(place)
@@ -114,7 +115,7 @@ def test_the_same_id_connected_at_orcid_becomes_the_persons_own_without_a_change
     newest = list(store.audit.list_events(UNIVERSITY, MAIJA))[-1]
     assert (newest.kind, newest.actor, newest.facts["previous_source"]) == ("authenticated", "person", SOURCE)
     assert store.audit.verify(UNIVERSITY) == store.audit.compare_with_links(UNIVERSITY) == []
-    assert store.retention.execute_due_removals(lambda _id: (), NOON + timedelta(hours=2)) == 0
+    assert store.removals.execute_due(lambda *_: NO_TRANSFERS, NOON + timedelta(hours=2)) == 0
     assert ADVICE not in maija.get("/me").text
     # Again it is the person's already
     maija.return_from_orcid(simulator[0], OWN)

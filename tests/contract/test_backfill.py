@@ -202,7 +202,7 @@ def test_a_link_that_was_made_again_after_a_removal_is_sent_again(store, path):
 
 
 def test_what_was_interrupted_is_resumed(store, path, monkeypatch):
-    monkeypatch.setattr("sql.repositories.deliveries.PAGE_SIZE", 2)
+    monkeypatch.setattr("sql.repositories.delivery.deliveries.PAGE_SIZE", 2)
     people = [f"person{number}@yliopisto.example" for number in range(1, 6)]
     for number, person in enumerate(people, 1):
         link(store, person, make_orcid_id(number))

@@ -58,7 +58,7 @@ def test_when_all_changes_are_gone_the_next_is_the_oldest(store):
 
 def test_however_many_old_changes_there_are_they_go_by_so_many_at_a_time(store, monkeypatch):
     link_on_days(store, 7)
-    monkeypatch.setattr("sql.repositories.changes.DELETE_BATCH", 2)
+    monkeypatch.setattr("sql.repositories.delivery.changes.DELETE_BATCH", 2)
     execute, steps = store.engine.execute, []
 
     def counted(query, **values):

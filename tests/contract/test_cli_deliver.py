@@ -132,7 +132,7 @@ def test_what_did_not_arrive_is_due_again_when_the_dry_run_says(written, store, 
     run(path, "deliver", "--once")
 
     (owed, *_) = run(path, "deliver", "--dry-run")[1].splitlines()
-    assert owed == f"yliopisto  idm  linked  {MAIJA}  due 2026-01-15 12:05:00 UTC, after 1 attempt: temporary"
+    assert owed == f"yliopisto  idm  linked  {MAIJA}  due 2026-01-15 12:05:00 UTC, after 1 try: temporary"
     there.clear_fault()
     noon.tick(timedelta(minutes=4, seconds=59))
     assert run(path, "deliver", "--once") == (0, "nothing is due\n")
@@ -200,8 +200,8 @@ def test_the_worker_delivers_until_it_is_told_to_end(written, store, idm):
     assert worker.returncode == 0
     assert there.get_ids(MAIJA) == {FIRST.bare}
     assert sorted(log.splitlines()) == [
-        "delivered organisation=yliopisto transfer=idm outcome=stored attempts=1",
-        "delivered organisation=yliopisto transfer=nightly outcome=stored attempts=1",
+        "delivered organisation=yliopisto transfer=idm outcome=stored tries=1",
+        "delivered organisation=yliopisto transfer=nightly outcome=stored tries=1",
     ]
 
 
@@ -262,7 +262,7 @@ def test_the_longest_request_of_a_worker_is_shorter_than_the_time_that_systemd_g
     settings = OrcidSettings.model_fields
     look_up = sum(settings[name].default for name in ("connect_timeout", "read_timeout"))
 
-    assert max(WorkerSettings().attempt_timeout, look_up) + 10 <= granted
+    assert max(WorkerSettings().try_timeout, look_up) + 10 <= granted
 
 
 def test_the_operators_removal_is_owed_to_the_transfers(written, store, idm):

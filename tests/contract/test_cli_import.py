@@ -261,13 +261,13 @@ def test_links_of_the_system_that_the_file_lacks_are_removed_after_an_hour(run, 
         0,
         f"{counts(updated=1)}\n{AKE}\n1 of 2 links would be removed\n{NOT_YET}",
     )
-    assert store.retention.pending_removals(UNIVERSITY).count == 0
+    assert store.removals.pending(UNIVERSITY).count == 0
 
     imported = run(ROWS, *REPLACE, "--max-percent", "50", "--yes")
     assert imported.exit_code == 0
     assert "1 of 2 links will be removed at " in imported.stdout
     assert "to cancel: orcid-connect link cancel-removals yliopisto" in imported.stdout
-    assert store.retention.pending_removals(UNIVERSITY).count == 1
+    assert store.removals.pending(UNIVERSITY).count == 1
     assert "cancel them first" in run(ROWS, *REPLACE, "--yes").stderr
 
 
@@ -289,11 +289,22 @@ def test_a_file_that_is_not_as_stated_replaces_nothing(run, store, content, word
     assert result.exit_code == 1
     assert message in result.stderr
     assert list(store.links.list_current(UNIVERSITY)) == before
-    assert store.retention.pending_removals(UNIVERSITY).count == 0
+    assert store.removals.pending(UNIVERSITY).count == 0
 
 
 @pytest.mark.parametrize(
-    "words", [REPLACE[:4], ("--mode", "replace", "--rows", "1"), ("--rows", "1"), ("--mode", "delete")]
+    ("words", "message"),
+    [
+        (REPLACE[:4], "--mode replace needs --rows and --attested-by."),
+        (("--mode", "replace", "--rows", "1"), "--mode replace needs --rows and --attested-by."),
+        (("--rows", "1"), "--rows and --max-percent are for --mode replace."),
+        (("--max-percent", "5"), "--rows and --max-percent are for --mode replace."),
+        (("--mode", "merge", "--max-percent", "50", "--yes"), "--rows and --max-percent are for --mode replace."),
+        (("--mode", "delete"), "'delete' is not one of"),
+    ],
 )
-def test_options_that_do_not_fit_the_mode_are_a_matter_of_usage(run, words):
-    assert run(ROWS, *words).exit_code == 2
+def test_options_that_do_not_fit_the_mode_are_refused(run, store, words, message):
+    result = run(ROWS, *words)
+
+    assert (result.exit_code, message in result.stderr) == (2, True)
+    assert store.links.count(UNIVERSITY) == 0

@@ -13,7 +13,7 @@ import pytest
 
 from sql.errors import LinkChanged
 from sql.records import DeliveryState
-from sql.repositories.retention import DeprovisionResult
+from sql.repositories.base import DeprovisionResult
 from sql.store import open_store
 from tests.support.database import driver_of
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_attempt, make_consent, make_orcid_id

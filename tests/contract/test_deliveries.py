@@ -66,8 +66,8 @@ def test_a_change_is_owed_to_each_transfer(store):
     ]
     first = owed[0]
     assert (first.change, first.person_key, first.kind) == (change, MAIJA, ChangeKind.LINKED)
-    assert (first.created_at, first.queued_at, first.next_attempt_at) == (NOON, NOON, NOON)
-    assert (first.attempts, first.outcome, first.message, first.finished_at) == (0, None, "", None)
+    assert (first.created_at, first.queued_at, first.next_try_at) == (NOON, NOON, NOON)
+    assert (first.tries, first.outcome, first.message, first.finished_at) == (0, None, "", None)
     assert first.waiting
 
 
@@ -115,7 +115,7 @@ def test_a_claim_says_what_to_deliver(store):
     (delivery,) = claim(store)
 
     assert delivery.change == change
-    assert (delivery.leased_by, delivery.lease_expires_at, delivery.attempts) == ("worker", NOON + LEASE, 1)
+    assert (delivery.leased_by, delivery.lease_expires_at, delivery.tries) == ("worker", NOON + LEASE, 1)
 
 
 def test_what_has_arrived_is_done(store):
@@ -127,7 +127,7 @@ def test_what_has_arrived_is_done(store):
     (after,) = store.deliveries.list_for_person(UNIVERSITY, MAIJA)
     assert done
     assert (after.state, after.outcome, after.message) == (DeliveryState.DONE, "stored", "OK")
-    assert (after.finished_at, after.last_attempt_at, after.leased_by) == (NOON + MINUTE, NOON + MINUTE, None)
+    assert (after.finished_at, after.last_try_at, after.leased_by) == (NOON + MINUTE, NOON + MINUTE, None)
     assert claim(store, now=NOON + timedelta(9)) == []
 
 
@@ -166,7 +166,7 @@ def test_a_lease_that_has_run_out_is_taken_up_again(store):
 
     (delivery,) = claim(store, "two", NOON + LEASE)
 
-    assert (delivery.leased_by, delivery.attempts) == ("two", 2)
+    assert (delivery.leased_by, delivery.tries) == ("two", 2)
 
 
 @pytest.mark.parametrize("second", ["one", "two"])
@@ -206,9 +206,9 @@ def test_what_was_postponed_comes_when_it_is_due(store):
     (after,) = store.deliveries.list_for_person(UNIVERSITY, MAIJA)
     assert postponed
     assert (after.state, after.outcome, after.message) == (DeliveryState.WAITING, "temporary", "Busy")
-    assert (after.last_attempt_at, after.finished_at, after.leased_by) == (NOON + MINUTE, None, None)
+    assert (after.last_try_at, after.finished_at, after.leased_by) == (NOON + MINUTE, None, None)
     assert claim(store, now=NOON + timedelta(minutes=59)) == []
-    assert [each.attempts for each in claim(store, now=NOON + timedelta(hours=1))] == [2]
+    assert [each.tries for each in claim(store, now=NOON + timedelta(hours=1))] == [2]
 
 
 def test_the_other_sides_words_arrive_without_what_no_database_holds(store):
@@ -398,7 +398,7 @@ def test_given_up_is_said_and_kept(store):
 
 
 def test_all_that_was_given_up_is_given_page_by_page(store, monkeypatch):
-    monkeypatch.setattr("sql.repositories.deliveries.PAGE_SIZE", 2)
+    monkeypatch.setattr("sql.repositories.delivery.deliveries.PAGE_SIZE", 2)
     for number in range(1, 6):
         link(store, f"person {number}", make_orcid_id(number), ("a", "b"))
     for delivery in claim(store):
@@ -421,7 +421,7 @@ def test_what_was_given_up_can_be_taken_up_again(store, transfer, taken_up):
     again = claim(store, now=NOON + MINUTE)
     assert moved == len(taken_up)
     assert sorted(delivery.transfer for delivery in again) == taken_up
-    assert {(each.attempts, each.created_at, each.queued_at) for each in again} <= {(1, NOON, NOON + MINUTE)}
+    assert {(each.tries, each.created_at, each.queued_at) for each in again} <= {(1, NOON, NOON + MINUTE)}
     assert kinds(store).count("dead-letters-retried") == bool(taken_up)
 
 
@@ -681,7 +681,7 @@ def test_what_waits_for_later_can_be_made_due(store):
 
 
 def test_all_that_is_still_owed_can_be_looked_at(store, monkeypatch):
-    monkeypatch.setattr("sql.repositories.deliveries.PAGE_SIZE", 2)
+    monkeypatch.setattr("sql.repositories.delivery.deliveries.PAGE_SIZE", 2)
     for number in range(1, 6):
         link(store, f"person {number}", make_orcid_id(number), transfers=("idm", "ldap"))
     (first, _) = claim(store, only=(UNIVERSITY, 1))

@@ -64,7 +64,7 @@ def test_an_identifier_that_changes_hands_is_taken_from_one_account_before_anoth
     clock.now += HOUR
     make_worker(store, {"idm": register}, clock).run_once()
 
-    assert (at_once.state, at_once.attempts) == (DeliveryState.WAITING, 0)
+    assert (at_once.state, at_once.tries) == (DeliveryState.WAITING, 0)
     assert register.holds == {VILLE: FIRST} | ({MAIJA: SECOND} if how == "replaced" else {})
     assert [kind for kind, _ in register.told] == ["replaced" if how == "replaced" else "removed", "linked"]
     assert not list(store.deliveries.list_dead_letters(UNIVERSITY))
@@ -123,7 +123,7 @@ def test_a_conflict_that_an_earlier_waiting_delivery_explains_is_temporary(store
     # The operator asks for what was never queued while the link is on its way
     assert list(store.deliveries.backfill(UNIVERSITY, "idm", clock.now)) == [[MAIJA]]
 
-    event = make_dispatcher(store, {"idm": register}, clock).attempt(link, "worker", 1.0)
+    event = make_dispatcher(store, {"idm": register}, clock).try_delivery(link, "worker", 1.0)
     clock.now += HOUR
     make_worker(store, {"idm": register}, clock).run_once()
 

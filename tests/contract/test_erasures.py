@@ -7,7 +7,7 @@ import pytest
 from resolver_connector.delivery.maintenance import Maintenance
 from resolver_connector.transfers.base import DeliveryResult, Outcome
 from sql.records import DeliveryState
-from sql.repositories.erasures import MAX_WAIT, ErasureResult
+from sql.repositories.deletion.erasures import MAX_WAIT, ErasureResult
 from tests.support.delivery import AWAY, Idm, LogRecorder, make_worker
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_attempt, make_link, make_orcid_id
 from tests.support.service import Clock

@@ -40,7 +40,7 @@ from webapp.config.organisation import Keep
 from webapp.config.validators import mailbox
 from webapp.i18n.language import languages
 from webapp.mail import mailer as mailing
-from webapp.mail.mailer import ANSWERED, LEASE, MAX_ATTEMPTS, MAX_RETRY_DELAY, RECEIPT, MailComposer, Mailer, Server
+from webapp.mail.mailer import ANSWERED, LEASE, MAX_RETRY_DELAY, MAX_TRIES, RECEIPT, MailComposer, Mailer, Server
 from webapp.wiring import worker as wiring
 
 MAIJA = "maija@yliopisto.example"
@@ -104,7 +104,7 @@ def asks(store, kind=MailKind.RECEIPT, language="en", number=1):
 
 
 def waiting(store):
-    return [(each.kind, each.address, each.attempts) for each in store.mail.list_for_person(UNIVERSITY, MAIJA, 9)]
+    return [(each.kind, each.address, each.tries) for each in store.mail.list_for_person(UNIVERSITY, MAIJA, 9)]
 
 
 # Sending
@@ -304,7 +304,7 @@ def test_a_server_that_is_away_is_tried_again_and_given_up_in_the_end(store, com
     asks(store)
     mailer, now = Mailer(store, composer, Server("127.0.0.1", free_port(), "none").send, clock), NOON
 
-    for tried in range(1, MAX_ATTEMPTS + 1):
+    for tried in range(1, MAX_TRIES + 1):
         assert waiting(store) == [("receipt", HOME, tried - 1)]
         clock.now = now
         mailer.batch()
@@ -312,7 +312,7 @@ def test_a_server_that_is_away_is_tried_again_and_given_up_in_the_end(store, com
         mailer.batch()
         now += timedelta(hours=2)
 
-    assert waiting(store) == [("receipt", None, MAX_ATTEMPTS)]
+    assert waiting(store) == [("receipt", None, MAX_TRIES)]
 
 
 def test_what_cannot_be_written_holds_up_nothing_and_its_address_is_forgotten_in_the_end(  # noqa: PLR0917 - fixtures
@@ -322,13 +322,13 @@ def test_what_cannot_be_written_holds_up_nothing_and_its_address_is_forgotten_in
     asks(store)
     gone = Mailer(store, replace(composer, organisation_settings={}), server.send, clock)
     now = NOON
-    for _ in range(MAX_ATTEMPTS):
+    for _ in range(MAX_TRIES):
         clock.now = now
         gone.batch()
         now += MAX_RETRY_DELAY
 
     assert inbox.got == []
-    assert waiting(store) == [("receipt", None, MAX_ATTEMPTS)]
+    assert waiting(store) == [("receipt", None, MAX_TRIES)]
     assert {record.levelname for record in caplog.records} >= {"ERROR"}
 
 

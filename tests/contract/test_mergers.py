@@ -8,6 +8,7 @@ import pytest
 from resolver_connector.delivery.dispatcher import Dispatcher
 from resolver_connector.delivery.maintenance import KEEP_MERGED, Maintenance
 from sql.records import ChangeKind, ChangeReason
+from sql.repositories.base import NO_TRANSFERS
 from sql.repositories.organisations import AlreadyMerged, MoveConflict, MoveResult
 from tests.support.delivery import LogRecorder, UniqueRegister
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, attest, make_attempt, make_link, make_orcid_id
@@ -254,12 +255,10 @@ def test_a_removal_of_attested_links_spares_what_a_merger_made_the_persons_own(s
     attest(store, [(at_university(ANNA), FIRST)], source="Pure", key_attribute="eppn")
     make_link(store, ANNA, FIRST, POLYTECHNIC, NOON - HOUR)
     made_at = NOON + HOUR
-    store.retention.schedule_removals(
-        UNIVERSITY, frozenset(), made_at, "operator", made_at, max_percent=100, source="Pure"
-    )
+    store.removals.schedule(UNIVERSITY, frozenset(), made_at, "operator", made_at, max_percent=100, source="Pure")
     merge(store)
 
-    assert store.retention.execute_due_removals(lambda *_names: (), LATER) == 0
+    assert store.removals.execute_due(lambda *_: NO_TRANSFERS, LATER) == 0
     assert linked(store) == {at_university(ANNA): FIRST}
 
 
@@ -329,7 +328,7 @@ def test_accounts_in_a_circle_are_renamed_by_way_of_an_unused_one_and_a_receiver
     result, conflicts = rekey(store, {BEN: ANNA, CAI: BEN}.__getitem__)
     while claimed := store.deliveries.claim("worker", clock.now, timedelta(minutes=1), 9):
         for delivery in claimed:
-            dispatcher.attempt(delivery, "worker", 1.0)
+            dispatcher.try_delivery(delivery, "worker", 1.0)
 
     assert (result, conflicts) == (MoveResult(2, 0, 0, written=True), [])
     assert register.holds == linked(store, POLYTECHNIC) == {ANNA: SECOND, BEN: FIRST}

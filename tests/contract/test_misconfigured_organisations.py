@@ -305,8 +305,8 @@ def test_nothing_of_it_is_sent_given_up_or_deleted(path, store):
         gone = account.replace("@", ".gone@")
         make_link(store, gone, make_orcid_id(number + 2), organisation)
         store.erasures.erase(organisation, gone, "person", "asked", NOON, transfers=["idm"])
-        store.retention.schedule_removals(organisation, [], NOON + hour, "organisation", NOON + hour, max_percent=100)
-    before, pending = store.links.get(BROKEN, MAIJA), store.retention.pending_removals(BROKEN)
+        store.removals.schedule(organisation, [], NOON + hour, "organisation", NOON + hour, max_percent=100)
+    before, pending = store.links.get(BROKEN, MAIJA), store.removals.pending(BROKEN)
     no_scope(path)
     clock.passes(days=40)
 
@@ -316,8 +316,8 @@ def test_nothing_of_it_is_sent_given_up_or_deleted(path, store):
     assert store.erasures.get(OTHER, "aino.gone@amk.example") is None
     assert store.links.get(BROKEN, MAIJA) == before
     assert store.erasures.get(BROKEN, "maija.gone@yliopisto.example") is not None
-    assert store.retention.pending_removals(BROKEN) == pending
-    states = [(each.state, each.attempts) for each in store.deliveries.list_waiting(BROKEN)]
+    assert store.removals.pending(BROKEN) == pending
+    states = [(each.state, each.tries) for each in store.deliveries.list_waiting(BROKEN)]
     assert states == [(DeliveryState.WAITING, 0)] * 2
 
     make_worker(load(configure(path.parent), {}), store, clock).run_once()

@@ -30,7 +30,7 @@ from tests.support.factories import (
 from tests.support.openapi import must_be_documented
 from tests.support.service import AKE, MAIJA, Clock, WebClient, ask, make_orcid_client, make_web_app, orcid_id
 from webapp.app import make_app
-from webapp.checks.renamed import check_renamed
+from webapp.checks.links.renamed import check_renamed
 from webapp.checks.result import Level
 from webapp.cli.main import main
 from webapp.pages.my_data import data_sections
@@ -159,7 +159,7 @@ def test_changes_of_both_accounts_reach_a_receiver_in_their_order(store, clock):
     dispatcher = make_dispatcher(store, {"idm": register}, clock)
     for number in (4, 3, 2):
         dispatcher.deliver_now(store.changes.list_after(UNIVERSITY, number - 1, 1)[0])
-        assert store.deliveries.list_for_change(UNIVERSITY, number)[0].attempts == 0
+        assert store.deliveries.list_for_change(UNIVERSITY, number)[0].tries == 0
 
     clock.passes(days=1)
     register.away = False

@@ -118,7 +118,7 @@ def live(store):
     store.audit.mark_read(UNIVERSITY, MAIJA, 1, NOON)
     store.mail.add(Mail(UNIVERSITY, MAIJA, MailKind.RECEIPT, 2, "maija@home.example", "fi", NOON))
     asking(store, WISH.format(UNIVERSITY, MAIJA))
-    store.retention.schedule_removals(UNIVERSITY, (), NOON + timedelta(days=1), "operator", NOON, max_percent=100)
+    store.removals.schedule(UNIVERSITY, (), NOON + timedelta(days=1), "operator", NOON, max_percent=100)
 
 
 def leaves(value):

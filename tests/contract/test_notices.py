@@ -10,7 +10,7 @@ import pytest
 
 from resolver_connector.delivery.maintenance import Maintenance, RetentionPolicy
 from sql.errors import StoreUnavailable
-from sql.repositories.erasures import ErasureRepository
+from sql.repositories.deletion.erasures import ErasureRepository
 from tests.support.configuration import NOTICES, write_configuration
 from tests.support.delivery import LogRecorder
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id

@@ -11,15 +11,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from jsonschema import Draft202012Validator
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from resolver_connector.app import LIST_PATH, PUBLIC_ROUTES, ROUTES, Connector
+from resolver_connector.app import PUBLIC_ROUTES, ROUTES, Connector
 from resolver_connector.client_address import FailureLimit
 from resolver_connector.credentials import Bearer, Credentials
 from resolver_connector.feed import DEFAULT_LIMIT, MAX_LIMIT
 from resolver_connector.resolver import MAX_ACCOUNT_LENGTH
 from shibboleth.orcid_id import Registry
-from sql.migrate import migrate
 from sql.store import open_store
 from tests.support import docs
+from tests.support.database import make_sqlite
 from tests.support.factories import NOON, UNIVERSITY, make_client, make_link, make_orcid_id
 from tests.support.openapi import Undocumented, document, methods_at, must_be_documented
 from tests.support.service import ORGANISATIONS, WebResponse, ask
@@ -38,11 +38,14 @@ EXAMPLES = settings(
 )
 
 
-@pytest.fixture(scope="module")
-def connector(tmp_path_factory):
-    """A connector with some links, which whoever asks at random may remove."""
-    store = open_store(f"sqlite://{tmp_path_factory.mktemp('openapi')}/links.db")
-    migrate(store.engine, NOON)
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def connector(request, tmp_path_factory):
+    """Yield a connector with some links, which the generated requests may remove."""
+    if request.param == "sqlite":
+        store = open_store(make_sqlite(tmp_path_factory.mktemp("openapi")))
+    else:
+        server = request.getfixturevalue("postgres")
+        store = open_store(server.socket_url(server.make_database("test_1")))
     for number in range(3):
         make_link(store, f"person-{number}@yliopisto.example", make_orcid_id(number))
     credentials = Credentials([(Bearer(TOKEN), make_client(ORGANISATIONS.by_id(UNIVERSITY)))])
@@ -97,7 +100,7 @@ def test_it_names_each_place_and_method_that_there_is():
     described = {path: [name.upper() for name in operations] for path, operations in document()["paths"].items()}
 
     public = {path: ["GET", "HEAD"] for path in PUBLIC_ROUTES}
-    routes = {path: [*methods] for path, methods in ROUTES.items() if path != LIST_PATH}
+    routes = {path: [*methods] for path, methods in ROUTES.items()}
     assert described == routes | public
 
 

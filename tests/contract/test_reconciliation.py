@@ -105,6 +105,8 @@ def test_a_link_whose_account_is_missing_is_removed_after_an_hour(store, connect
         "removals": 1,
         "requested_at": "2026-01-15T12:02:00Z",
         "due_at": "2026-01-15T13:02:00Z",
+        "source": None,
+        "credential": "all-rights",
         "accounts": [account(0)],
     }
     assert execute(store, NOW + HOUR - timedelta(seconds=1)) == []
@@ -124,9 +126,9 @@ def test_a_link_whose_account_is_missing_is_removed_after_an_hour(store, connect
 
 
 def test_others_can_write_between_two_removals(store, connector, people, monkeypatch):
-    monkeypatch.setattr("sql.repositories.retention.MAX_BUSY", 0)
+    monkeypatch.setattr("sql.repositories.deletion.removals.MAX_BUSY", 0)
     left = []
-    monkeypatch.setattr("sql.repositories.retention.sleep", lambda _seconds: left.append(len(linked(store))))
+    monkeypatch.setattr("sql.repositories.deletion.removals.sleep", lambda _seconds: left.append(len(linked(store))))
     send(connector, STAY[2:], max_percent=20)
 
     assert execute(store) == [("removals-executed", {"links": 3})]
@@ -244,7 +246,7 @@ def test_a_second_list_is_refused_until_the_first_is_done_or_cancelled(store, co
 
     assert again.status == 409
     assert "1 removals of an earlier list are due at 13:02 UTC" in json.loads(again.body)["error"]
-    assert other(connector, "DELETE") == {"cancelled": 1}
+    assert other(connector, "DELETE")["cancelled"] == 1
     assert send(connector, STAY).status == 200
     execute(store)
     assert json.loads(send(connector, STAY).body)["removals"] == 0
@@ -252,14 +254,15 @@ def test_a_second_list_is_refused_until_the_first_is_done_or_cancelled(store, co
 
 def test_what_is_cancelled_is_not_removed(store, connector, people):
     send(connector, STAY)
-    nothing = {"removals": 0, "requested_at": None, "due_at": None}
-    due = {"removals": 1, "requested_at": "2026-01-15T12:02:00Z", "due_at": "2026-01-15T13:02:00Z"}
+    no_list, idm = {"source": None, "credential": None}, {"source": None, "credential": "all-rights"}
+    nothing = {"removals": 0, "requested_at": None, "due_at": None, **no_list}
+    due = {"removals": 1, "requested_at": "2026-01-15T12:02:00Z", "due_at": "2026-01-15T13:02:00Z", **idm}
 
     # Another organisation sees and cancels its own
-    assert [other(connector, method, OTHER) for method in ("GET", "DELETE")] == [nothing, {"cancelled": 0}]
+    assert [other(connector, method, OTHER) for method in ("GET", "DELETE")] == [nothing, {"cancelled": 0, **no_list}]
     assert other(connector, "GET") == due
-    assert other(connector, "DELETE") == {"cancelled": 1}
-    assert other(connector, "DELETE") == {"cancelled": 0}
+    assert other(connector, "DELETE") == {"cancelled": 1, **idm}
+    assert other(connector, "DELETE") == {"cancelled": 0, **no_list}
     assert other(connector, "GET") == nothing
     assert execute(store) == []
     assert len(linked(store)) == 20
@@ -317,7 +320,7 @@ def test_who_signs_in_within_the_hour_keeps_the_link_and_is_told(store, connecto
     assert account(0) in linked(store)
     event = list(store.audit.list_events(UNIVERSITY, account(0)))[-1]
     assert (event.kind, event.actor, event.facts) == ("removal-cancelled", "service", {"reason": "signed in"})
-    assert store.retention.cancel_removal(UNIVERSITY, account(0), NOW) is False
+    assert store.removals.cancel_for_person(UNIVERSITY, account(0), NOW) is False
 
 
 def test_who_signs_in_after_the_hour_is_told_of_the_removal(store, connector, clock, people):
@@ -346,7 +349,7 @@ def test_a_removal_that_was_cancelled_while_the_worker_runs_is_not_done(store, c
     def cancel_after(query, **values):
         found = listed(query, **values)
         if query == "list_due_removals" and found:
-            store.retention.cancel_removals(UNIVERSITY, "organisation", NOW)
+            store.removals.cancel(UNIVERSITY, "organisation", NOW)
         return found
 
     with pytest.MonkeyPatch.context() as patch:
@@ -387,7 +390,9 @@ def test_the_command_says_whose_links_go_and_how_to_cancel(store, run, staff):
     assert done.output == f"{account(0)}\n1 of 20 links will be removed at 2026-01-15 13:02:00 UTC; {cancel}\n"
     again = run("reconcile", "yliopisto", staff, "--rows", 19)
     assert (again.exit_code, "orcid-connect link cancel-removals yliopisto" in again.output) == (1, True)
-    assert run("cancel-removals", "yliopisto").output == "cancelled 1 removal\n"
+    assert run("cancel-removals", "yliopisto").output == (
+        "cancelled 1 removal by a list, which came from the command line\n"
+    )
     assert run("cancel-removals", "yliopisto").exit_code == 1
     assert execute(store) == []
 
@@ -396,7 +401,11 @@ def test_the_command_prints_json(run, staff):
     done = run("reconcile", "yliopisto", staff, "--rows", 19, "--json")
 
     assert json.loads(done.output)["accounts"] == [account(0)]
-    assert json.loads(run("cancel-removals", "yliopisto", "--json").output) == {"cancelled": 1}
+    assert json.loads(run("cancel-removals", "yliopisto", "--json").output) == {
+        "cancelled": 1,
+        "source": None,
+        "credential": None,
+    }
 
 
 def test_the_operator_is_named_in_the_audit_log(store, run, staff):

@@ -22,7 +22,7 @@ from tests.support.database import make_sqlite
 from tests.support.delivery import UniqueRegister, make_worker
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, attest, make_client, make_link, make_orcid_id
 from tests.support.service import ORGANISATIONS, Clock, ask
-from webapp.checks.records import check_records
+from webapp.checks.links.records import check_records
 from webapp.linking.public_api import LookupFailed, LookupPaused, RecordAnswer
 from webapp.linking.status_round import BATCH_INTERVAL, BATCH_REQUESTS, RECHECK, RETRY, RecordPolicy, StatusRound
 

@@ -93,7 +93,10 @@ def test_the_lines_of_the_page_work_in_their_order(run, store, clock):
     times = {"requested_at": None, "due_at": None}
     assert end | times == shown_replace[0] | times
     pending_removals = objects(run(pending).replace("}{", "}\n{"))
-    assert [each.keys() for each in pending_removals] == [{"removals", "requested_at", "due_at"}, {"cancelled"}]
+    assert [{*each} for each in pending_removals] == [
+        {"removals", "requested_at", "due_at", "source", "credential"},
+        {"cancelled", "source", "credential"},
+    ]
 
 
 def test_a_token_is_fetched_as_the_page_shows(run, store):

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from resolver_connector.app import LIST_PATH, MOVE_PATH, PERSON_PATH, PUBLIC_ROUTES, ROUTES, TOKEN_PATH, Connector
+from resolver_connector.app import MOVE_PATH, PERSON_PATH, PUBLIC_ROUTES, ROUTES, TOKEN_PATH, Connector
 from resolver_connector.credentials import Bearer, Credentials, Right
 from shibboleth.orcid_id import Registry
 from tests.support import docs
@@ -17,11 +17,22 @@ from tests.support.service import ask
 
 MAIJA = "/v1/people/maija@yliopisto.example"
 MAIJA_BY_QUERY = "/v1/people?account=maija@yliopisto.example"
-PATHS = {PERSON_PATH: MAIJA, LIST_PATH: "/v1/people", MOVE_PATH: f"{MAIJA}/move", TOKEN_PATH: f"{MAIJA}/orcid-token"}
-"""What is requested of a path that needs more than itself."""
-OPERATIONS = [(path, method, route.rights) for path, methods in ROUTES.items() for method, route in methods.items()]
+ADDRESSES_OF = {PERSON_PATH: MAIJA, MOVE_PATH: f"{MAIJA}/move", TOKEN_PATH: f"{MAIJA}/orcid-token"}
 
-OF_ONE_PERSON = [("/v1/people", method) for method in ROUTES[PERSON_PATH]]
+
+def operations():
+    """Yield the path, method, an address and the rights of each operation."""
+    for path, methods in ROUTES.items():
+        for method, route in methods.items():
+            of_one_person = path == "/v1/people" and method in ROUTES[PERSON_PATH]
+            address = MAIJA_BY_QUERY if of_one_person else ADDRESSES_OF.get(path, path)
+            yield path, method, address, route.rights
+            if route.without_account is not None:
+                yield path, method, path, route.without_account.rights
+
+
+OPERATIONS = [*operations()]
+ADDRESSES = [each[1:] for each in OPERATIONS]
 
 
 def connector(store, *rights):
@@ -30,24 +41,21 @@ def connector(store, *rights):
     return Connector(store, credentials, Registry.PRODUCTION, lambda: NOON, {UNIVERSITY: ("idm",)})
 
 
-def request(app, path, method, token="t" * 40):
+def request(app, address, method, token="t" * 40):
     """Send a request that would change something, if its right were there."""
     body = b'{"cursor": "x"}'
     sent = {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))} if method == "POST" else {}
-    path = (
-        PATHS.get(path, path) if (path, method) not in OF_ONE_PERSON else "/v1/people?account=maija@yliopisto.example"
-    )
-    return ask(app, path, method, **sent, HTTP_AUTHORIZATION=f"Bearer {token}")
+    return ask(app, address, method, **sent, HTTP_AUTHORIZATION=f"Bearer {token}")
 
 
-@pytest.mark.parametrize(("path", "method", "rights"), OPERATIONS)
+@pytest.mark.parametrize(("method", "address", "rights"), ADDRESSES)
 def test_a_credential_without_the_right_is_refused_and_changes_nothing(  # noqa: PLR0917 - one for each word
-    store, store_url, caplog, path, method, rights
+    store, store_url, caplog, method, address, rights
 ):
     make_link(store, transfers=("idm",))
     before = contents(store_url)
 
-    refused = request(connector(store, *set(Right) - {*rights}), path, method)
+    refused = request(connector(store, *set(Right) - {*rights}), address, method)
 
     assert refused.status == 403
     if method != "HEAD":
@@ -60,21 +68,20 @@ def test_a_credential_without_the_right_is_refused_and_changes_nothing(  # noqa:
     assert line.facts == {"organisation": "yliopisto", "credential": "some", "right": rights[0]}
 
 
-@pytest.mark.parametrize(("path", "method", "rights"), OPERATIONS)
-def test_one_right_is_enough_for_its_addresses(store, path, method, rights):
+@pytest.mark.parametrize(("method", "address", "rights"), ADDRESSES)
+def test_one_right_is_enough_for_its_addresses(store, method, address, rights):
     make_link(store)
 
     for right in rights:
-        assert request(connector(store, right), path, method).status not in {401, 403}
-    assert request(connector(store, rights[0]), path, method, token="u" * 40).status == 401
+        assert request(connector(store, right), address, method).status not in {401, 403}
+    assert request(connector(store, rights[0]), address, method, token="u" * 40).status == 401
 
 
 def test_the_description_for_programs_names_the_rights_of_each_operation():
     wanted = {}
-    for path, method, rights in OPERATIONS:
+    for path, method, _, rights in OPERATIONS:
         either = [{scheme: [right]} for right in rights for scheme in ("bearer", "basic")]
-        # The list of links is an operation of /v1/people without an account
-        described_as = (path.replace(LIST_PATH, "/v1/people"), method.lower())
+        described_as = (path, method.lower())
         wanted[described_as] = wanted.get(described_as, []) + either
     wanted |= {(path, method): [] for path in PUBLIC_ROUTES for method in ("get", "head")}
 
@@ -88,13 +95,12 @@ def test_the_page_says_which_addresses_each_right_opens():
     text = (docs.DOCS / "connector.md").read_text("utf-8")
     opened = {right: [] for right in Right}
     listed = {(path, method, "none") for path in PUBLIC_ROUTES for method in ("GET", "HEAD")}
-    for path, method, rights in OPERATIONS:
-        shown = path.replace(LIST_PATH, "/v1/people")
-        if (path, method) in OF_ONE_PERSON:
+    for path, method, address, rights in OPERATIONS:
+        if address == MAIJA_BY_QUERY:
             continue
-        listed.add((shown, method, " or ".join(f"`{right}`" for right in rights)))
+        listed.add((path, method, " or ".join(f"`{right}`" for right in rights)))
         for right in rights if method != "HEAD" else ():
-            opened[right].append(f"`{method} {shown}`")
+            opened[right].append(f"`{method} {path}`")
 
     of_rights = text.partition("## Rights")[2].partition("\n## ")[0]
     by_right = dict(re.findall(r"^\| `([a-z]+)` \| ([^|]*) \| [^|]*\|$", of_rights, re.MULTILINE))

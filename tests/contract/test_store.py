@@ -1082,9 +1082,9 @@ ATTESTED = {"organisation": "o", "person_key": "p", "registry": "r", "orcid": "x
             "changes_by_previous_orcid",
         ),
         ("delete_links_of_person", {"organisation": "o", "person_key": "p"}, "ended_links_of_a_person"),
-        ("get_attested_state", ATTESTED, "ended_links_of_a_person"),
-        ("get_attested_state", ATTESTED, "ended_links_by_orcid_id"),
-        ("get_attested_state", ATTESTED, "events_of_a_person"),
+        ("get_attestation_history", ATTESTED, "ended_links_of_a_person"),
+        ("get_attestation_history", ATTESTED, "ended_links_by_orcid_id"),
+        ("get_attestation_history", ATTESTED, "events_of_a_person"),
         (
             "delete_ended_links_of_person",
             {"organisation": "o", "person_key": "p", "event_number": 1},

@@ -91,7 +91,7 @@ def test_a_change_is_delivered_at_once_to_each_transfer(store, clock):
     )
 
 
-def test_transfers_are_attempted_in_parallel(store, clock):
+def test_transfers_are_tried_in_parallel(store, clock):
     together = threading.Barrier(2, timeout=20)
 
     class Meeting(Idm):
@@ -122,8 +122,8 @@ def test_what_takes_too_long_is_waited_for_no_more_and_ends_by_itself(store, clo
 def test_a_person_waits_for_ten_seconds_at_most_and_a_lease_outlasts_every_try():
     settings = WorkerSettings()
 
-    longest = max(settings.interactive_timeout, settings.attempt_timeout)
-    assert settings.interactive_attempt_timeout < settings.interactive_timeout <= 10
+    longest = max(settings.interactive_timeout, settings.try_timeout)
+    assert settings.interactive_try_timeout < settings.interactive_timeout <= 10
     assert settings.lease_duration > timedelta(seconds=2 * longest)
 
 
@@ -185,9 +185,7 @@ def test_what_may_pass_is_tried_again_and_what_was_refused_is_not(store, clock, 
     (delivery,) = store.deliveries.list_for_person(UNIVERSITY, MAIJA)
     assert told == {word: 1}
     assert (delivery.state, delivery.outcome, delivery.message) == (state, outcome.value, "Their words")
-    assert log.lines == [
-        (word, {"organisation": "yliopisto", "transfer": "idm", "outcome": outcome.value, "attempts": 1})
-    ]
+    assert log.lines == [(word, {"organisation": "yliopisto", "transfer": "idm", "outcome": outcome.value, "tries": 1})]
 
 
 def test_the_log_contains_no_personal_data(store, clock):
@@ -207,7 +205,7 @@ def test_a_failure_is_tried_again_for_three_days_and_then_given_up(store, clock)
     tries = []
 
     while store.deliveries.list_for_person(UNIVERSITY, MAIJA)[0].waiting:
-        clock.now = max(clock.now, store.deliveries.list_for_person(UNIVERSITY, MAIJA)[0].next_attempt_at)
+        clock.now = max(clock.now, store.deliveries.list_for_person(UNIVERSITY, MAIJA)[0].next_try_at)
         tries.append(clock.now - NOON)
         worker.run_once()
 
@@ -224,7 +222,7 @@ def test_what_is_misconfigured_is_tried_less_often(store, clock):
 
     (told,) = make_dispatcher(store, {"idm": idm}, clock).deliver_now(change)
 
-    assert told.next_attempt_at == NOON + BACKOFF[2]
+    assert told.next_try_at == NOON + BACKOFF[2]
 
 
 def test_a_transfer_that_is_configured_no_more_is_said(store, clock):
@@ -335,7 +333,7 @@ def test_a_removal_never_overtakes_its_link(store, clock):
     dispatcher.deliver_now(link(store, number=1))
     dispatcher.deliver_now(link(store, number=2))
     (last,) = dispatcher.deliver_now(unlink(store))
-    assert (idm.kinds(), last.state, last.attempts) == (["linked"], WAITING, 0)
+    assert (idm.kinds(), last.state, last.tries) == (["linked"], WAITING, 0)
 
     idm.answer = STORED
     clock.passes(minutes=1)
@@ -578,11 +576,11 @@ def test_a_receiver_that_is_out_of_order_is_tried_again_and_the_news_arrives(sto
     there, transfer = idm
     outcome, next_at = expected
     there.set_fault(how)
-    dispatcher = make_dispatcher(store, {"idm": transfer}, clock, interactive_attempt_timeout=0.5)
+    dispatcher = make_dispatcher(store, {"idm": transfer}, clock, interactive_try_timeout=0.5)
 
     (told,) = dispatcher.deliver_now(link(store))
 
-    assert (told.state, told.outcome, told.next_attempt_at) == (WAITING, outcome, next_at)
+    assert (told.state, told.outcome, told.next_try_at) == (WAITING, outcome, next_at)
     there.clear_fault()
     clock.now = next_at
     there.webhook.now = clock.now.timestamp

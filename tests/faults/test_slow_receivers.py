@@ -146,7 +146,7 @@ def test_who_never_answers_holds_a_bounded_number_of_threads(receiver):
         receiver.fails("")
 
     assert answer.outcome is Outcome.TEMPORARY
-    assert answer.message == "32 earlier attempts still wait for its answer"
+    assert answer.message == "32 earlier tries still wait for its answer"
     assert took < SECONDS / 2
     assert other.message == "no answer in time"
     assert after <= before + 1

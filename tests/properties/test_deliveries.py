@@ -110,8 +110,8 @@ class Owing(RuleBasedStateMachine):
     def _is_held(self, delivery):
         found = self.store.deliveries.list_for_change(self.organisation, delivery.change_number)
         return any(
-            (each.transfer, each.lease_expires_at, each.attempts)
-            == (delivery.transfer, delivery.lease_expires_at, delivery.attempts)
+            (each.transfer, each.lease_expires_at, each.tries)
+            == (delivery.transfer, delivery.lease_expires_at, delivery.tries)
             for each in found
         )
 

@@ -107,9 +107,9 @@ class Histories(RuleBasedStateMachine):
     @rule(index=st.integers(0, 5))
     def attempt(self, index):
         delivery = self.leased.pop(index % len(self.leased))
-        # An attempt ends before its lease does; a worker that is too late has died
+        # A try ends before its lease does; a worker that is too late has died
         if delivery.lease_expires_at > self.clock.now:
-            self.dispatcher.attempt(delivery, "worker", 1.0)
+            self.dispatcher.try_delivery(delivery, "worker", 1.0)
 
     @rule()
     def refuse(self):
@@ -136,7 +136,7 @@ class Histories(RuleBasedStateMachine):
                 self.store.deliveries.retry(organisation, None, self.clock.now)
             while claimed := self.store.deliveries.claim("worker", self.clock.now, LEASE, 9):
                 for delivery in claimed:
-                    self.dispatcher.attempt(delivery, "worker", 1.0)
+                    self.dispatcher.try_delivery(delivery, "worker", 1.0)
         for organisation, register in self.registers.items():
             linked = {link.person_key: link.orcid_id for link in self.store.links.list_current(organisation)}
             assert register.holds == linked

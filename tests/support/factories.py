@@ -12,6 +12,7 @@ from shibboleth.organisation import Organisation, Stage
 from shibboleth.person import Person
 from sql.records import Attempt, Consent, OrcidToken
 from sql.repositories.attested_links import AttestedLink
+from sql.repositories.base import Attester
 
 NOON = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 UNIVERSITY = "yliopisto"
@@ -122,7 +123,8 @@ def make_link(  # noqa: PLR0917 - one for each word
     return store.links.add(attempt, issued, consent, replacing, now, link_id, transfers, stable_id=stable_id)
 
 
-def attest(store, people, source="CRIS", now=NOON, *, organisation=UNIVERSITY, **other):
+def attest(store, people, source="CRIS", now=NOON, *, organisation=UNIVERSITY, transfers=(), credential=None, **other):
     """Store attested iDs of pairs of account and iD; give what became of each."""
     rows = (AttestedLink(n, fold(account), account, each, now, source) for n, (account, each) in enumerate(people, 1))
-    return list(store.attested_links.add(organisation, rows, "operator", now, **other))
+    system = Attester(credential, transfers)
+    return list(store.attested_links.add(organisation, rows, "operator", now, system=system, **other))

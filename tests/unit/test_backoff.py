@@ -4,19 +4,19 @@ from datetime import timedelta
 
 import pytest
 
-from resolver_connector.delivery.backoff import BACKOFF, MAX_AGE, next_attempt_at
+from resolver_connector.delivery.backoff import BACKOFF, MAX_AGE, next_try_at
 from tests.support.factories import NOON
 
 MINUTE = timedelta(minutes=1)
 
 
-def after(attempts, now=NOON, *, slow=False, asked=None, chance=0.5):
+def after(tries, now=NOON, *, slow=False, asked=None, chance=0.5):
     """Tell when the next try is, of a delivery that waits since noon."""
-    return next_attempt_at(attempts, NOON, now, misconfigured=slow, retry_after=asked, random=chance)
+    return next_try_at(tries, NOON, now, misconfigured=slow, retry_after=asked, random=chance)
 
 
 def test_each_wait_is_longer_than_the_one_before():
-    waits = [after(attempts) - NOON for attempts in range(1, 10)]
+    waits = [after(tries) - NOON for tries in range(1, 10)]
 
     assert waits[:3] == [timedelta(seconds=5), 5 * MINUTE, 30 * MINUTE]
     assert waits == list(BACKOFF) == sorted(BACKOFF)
@@ -49,7 +49,7 @@ def test_the_last_try_is_when_patience_ends():
 
 
 @pytest.mark.parametrize("late", [timedelta(), timedelta(days=30)])
-def test_after_three_days_there_is_no_next_attempt_at(late):
+def test_after_three_days_there_is_no_next_try(late):
     assert after(9, NOON + MAX_AGE + late) is None
 
 

@@ -12,11 +12,11 @@ from webapp.checks.administrators import check_admin_accounts
 from webapp.checks.audit import check_audit_chain, check_audit_log
 from webapp.checks.credentials import check_credentials
 from webapp.checks.deliveries import check_deliveries
+from webapp.checks.links.records import check_records, check_status_round
+from webapp.checks.links.release import check_release
+from webapp.checks.links.renamed import check_renamed
 from webapp.checks.orcid import check_tokens
 from webapp.checks.organisations import check_organisations
-from webapp.checks.records import check_records, check_status_round
-from webapp.checks.release import check_release
-from webapp.checks.renamed import check_renamed
 from webapp.checks.result import CheckResult, Level
 from webapp.config.loader import Config
 

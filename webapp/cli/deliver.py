@@ -94,9 +94,9 @@ def _list_waiting(config: Config, store: Store) -> None:
         for one in store.deliveries.list_waiting(organisation_id):
             counts[f"{organisation_id} {one.transfer}"] += 1
             account = printable(one.change.account) if one.change else "-"
-            attempts = pluralize(one.attempts, "attempt", "attempts")
-            tried = f", after {attempts}: {one.outcome}" if one.outcome else ""
-            due = f"due {format_time(one.next_attempt_at)}{tried}"
+            tries = pluralize(one.tries, "try", "tries")
+            tried = f", after {tries}: {one.outcome}" if one.outcome else ""
+            due = f"due {format_time(one.next_try_at)}{tried}"
             click.echo(f"{organisation_id}  {one.transfer}  {one.kind}  {account}  {due}")
     click.echo(f"{pluralize(counts.total(), 'delivery is', 'deliveries are')} waiting")
     click.echo("".join(f"  {transfer}: {count}\n" for transfer, count in sorted(counts.items())), nl=False)

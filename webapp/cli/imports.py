@@ -14,11 +14,12 @@ from typing import BinaryIO
 import click
 
 from resolver_connector.attested.bulk import AttestedList, Replacement
-from resolver_connector.attested.receivers import Receivers
 from resolver_connector.attested.rows import MEMBERS, RowReader, invalid_source
 from resolver_connector.csv_file import InvalidCsvFile
+from resolver_connector.deprovision import MAX_PERCENT
 from sql.repositories.attested_links import AttestedLink, Outcome, RowResult
-from sql.repositories.retention import PendingRemovals
+from sql.repositories.base import Attester
+from sql.repositories.deletion.removals import PendingRemovals
 from sql.store import Store
 from webapp.cli.context import find_organisation, load_config, open_store, require_kept_links, utc_now
 from webapp.cli.errors import CommandError, handle_errors
@@ -91,7 +92,7 @@ def import_links(  # noqa: PLR0913 - one parameter for each option
     columns: Mapping[str, str],
     mode: str,
     rows: int | None,
-    max_percent: int,
+    max_percent: int | None,
     credential: str | None,
     yes: bool,
 ) -> None:
@@ -107,8 +108,8 @@ def import_links(  # noqa: PLR0913 - one parameter for each option
     replaces = mode == "replace"
     if replaces and (rows is None or attested_by is None):
         raise click.UsageError("--mode replace needs --rows and --attested-by.")
-    if rows is not None and not replaces:
-        raise click.UsageError("--rows is for --mode replace.")
+    if (rows is not None or max_percent is not None) and not replaces:
+        raise click.UsageError("--rows and --max-percent are for --mode replace.")
     if attested_by is not None and (problem := invalid_source(attested_by)):
         raise CommandError(f"--attested-by: {problem}")
     reader = RowReader(
@@ -118,13 +119,12 @@ def import_links(  # noqa: PLR0913 - one parameter for each option
     if credential is not None and credential not in names:
         known = ", ".join(names) or "none"
         raise CommandError(f"--credential: unknown credential {printable(credential)}; {organisation.id} has {known}")
+    system = config.receivers.attester(organisation.id, credential)
     refused: list[RowResult] = []
     try:
         with list_errors(file, organisation.id), _opened(file) as opened, open_store(config) as store:
-            replacement = None if rows is None else Replacement(rows, made_at(file, now), max_percent)
-            counts, removals = _import(
-                store, reader, opened, replacement, config.receivers, credential, refused, dry_run=not yes
-            )
+            replacement = None if rows is None else Replacement(rows, made_at(file, now), max_percent or MAX_PERCENT)
+            counts, removals = _import(store, reader, opened, replacement, system, refused, dry_run=not yes)
     finally:
         # After the progress bar, which they would break
         for result in refused:
@@ -143,8 +143,7 @@ def _import(  # noqa: PLR0913, PLR0917 - what is imported, where, and how
     reader: RowReader,
     file: BinaryIO,
     replacement: Replacement | None,
-    receivers: Receivers,
-    credential: str | None,
+    system: Attester,
     refused: list[RowResult],
     *,
     dry_run: bool,
@@ -164,12 +163,12 @@ def _import(  # noqa: PLR0913, PLR0917 - what is imported, where, and how
         attested = AttestedList(reader, rows, None, frozenset())
         if replacement is not None:
             attested = AttestedList.read(reader, rows, replacement)
-        attested.schedule_removals(store, "operator", utc_now(), credential, dry_run=True)
-        for result in attested.store(store, "operator", receivers, credential, dry_run=dry_run):
+        attested.schedule_removals(store, "operator", utc_now(), system, dry_run=True)
+        for result in attested.store(store, "operator", system, dry_run=dry_run):
             counts[result.outcome] += 1
             if result.outcome is Outcome.REFUSED:
                 refused.append(result)
-    return counts, attested.schedule_removals(store, "operator", utc_now(), credential, dry_run=dry_run)
+    return counts, attested.schedule_removals(store, "operator", utc_now(), system, dry_run=dry_run)
 
 
 def is_terminal() -> bool:

@@ -11,18 +11,17 @@ import click
 
 from resolver_connector.csv_file import InvalidCsvFile
 from resolver_connector.deprovision import MAX_PERCENT, InvalidList, check_made_at
-from sql.repositories.retention import PendingRemovals, RemovalsPending, TooManyRemovals
+from sql.repositories.deletion.removals import PendingRemovals, RemovalsPending, TooManyRemovals
 from webapp.cli.errors import CommandError
 from webapp.cli.output import format_time, pluralize, printable
 
 
 def max_percent_option(text: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
-    """Return the option `--max-percent` with this help."""
+    """Return the option `--max-percent` with this help; None if not given."""
     return click.option(
         "--max-percent",
         metavar="PERCENT",
-        default=MAX_PERCENT,
-        show_default=True,
+        show_default=str(MAX_PERCENT),
         type=click.IntRange(1, 100),
         help=text,
     )

@@ -349,7 +349,7 @@ class LinkingService:
             self.store.links.record_sign_in(link, person, now)
         if status.removal_pending:
             # Who signs in has an account, whatever a list says
-            self.store.retention.cancel_removal(*whose, now)
+            self.store.removals.cancel_for_person(*whose, now)
         return status
 
     def _read_status(self, person: Person, *, deliveries: bool) -> PersonStatus:

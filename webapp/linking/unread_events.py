@@ -14,7 +14,7 @@ from sql.records import Event, Link
 from sql.rows import parse_optional_timestamp
 from sql.store import Store
 from webapp.i18n.language import gettext_noop
-from webapp.linking.holders import current_holder_since, is_of_other_holder, is_own_move
+from webapp.linking.earlier_holders import current_holder_since, is_of_other_holder, is_own_move
 
 REFUSED_ATTESTATION = "attestation-refused"
 """The kind of the event that the organisation attests another iD than the one that the person linked."""

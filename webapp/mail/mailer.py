@@ -29,7 +29,7 @@ THREAD = "mail"
 POLL_INTERVAL = timedelta(seconds=15)
 LEASE = timedelta(minutes=5)
 """Longer than the sending of one mail takes."""
-MAX_ATTEMPTS = 18
+MAX_TRIES = 18
 MAX_RETRY_DELAY = timedelta(hours=2)
 SMTP_TIMEOUT = 10.0
 """Seconds for each step of the conversation with the mail server."""
@@ -237,13 +237,13 @@ class Mailer:
 
     def _reschedule_or_give_up(self, mail: Mail, error: Exception) -> None:
         now = self._clock()
-        given_up = mail.attempts >= MAX_ATTEMPTS
+        given_up = mail.tries >= MAX_TRIES
         word = "mail-given-up" if given_up else "mail-failed"
-        log(word, kind=mail.kind.value, error=type(error).__name__, attempts=mail.attempts)
+        log(word, kind=mail.kind.value, error=type(error).__name__, tries=mail.tries)
         if given_up:
             self._store.mail.complete(mail, now)
         else:
-            self._store.mail.reschedule(mail, now + min(timedelta(minutes=2**mail.attempts), MAX_RETRY_DELAY))
+            self._store.mail.reschedule(mail, now + min(timedelta(minutes=2**mail.tries), MAX_RETRY_DELAY))
 
 
 def _is_permanent(error: Exception) -> bool:

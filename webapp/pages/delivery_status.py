@@ -192,7 +192,7 @@ def delivery_status(person_status: PersonStatus, settings: OrganisationSettings)
             text=TEXTS.get((each.state, each.outcome or ""), ON_ITS_WAY),
             message=each.message,
             state=each.state,
-            at=each.finished_at or each.last_attempt_at,
+            at=each.finished_at or each.last_try_at,
         )
         for each in person_status.deliveries
         if affiliation is None or each.transfer != affiliation[0]

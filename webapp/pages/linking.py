@@ -12,7 +12,7 @@ from sql.errors import AccountLinked, AttemptClosed, LinkChanged
 from sql.records import Attempt, ChangeKind, Link
 from webapp.auth.csrf import csrf_token
 from webapp.i18n.language import gettext_noop
-from webapp.linking.holders import own_released_ids
+from webapp.linking.earlier_holders import own_released_ids
 from webapp.linking.renamed import link_of_earlier_account
 from webapp.linking.service import CallbackParams, NoSuchAttempt, NotAgreed, make_consent
 from webapp.linking.unread_events import mark_read, unread_events

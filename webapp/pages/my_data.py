@@ -18,7 +18,7 @@ from sql.records import Change, EarlierAccount, Erasure, Event, ReadEvents
 from sql.repositories.base import NO_LIMIT
 from sql.rows import format_timestamp
 from sql.store import Store
-from webapp.linking.holders import current_holder_since, is_of_other_holder, is_own_move
+from webapp.linking.earlier_holders import current_holder_since, is_of_other_holder, is_own_move
 from webapp.pages.context import AppContext
 from webapp.pages.data_inventory import FACTS, LANGUAGES, NEVER_SHOWN, SECTIONS, SOURCES, Gettext, Section
 from webapp.pages.request import Page, PageRequest, RawResponse

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import IO, Any
 from urllib.parse import parse_qs
 
 from shibboleth.person import Person
@@ -101,7 +101,8 @@ class Redirect:
 class RawResponse:
     """A response that is not a page: a static file, a download, a health check."""
 
-    body: bytes
+    body: bytes | IO[bytes]
+    """A file is read to its end and closed by the server."""
     content_type: str
     status: int = 200
     immutable: bool = False

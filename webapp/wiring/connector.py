@@ -105,7 +105,6 @@ def _credentials(config: Config) -> Iterator[tuple[Bearer | Basic, Client]]:
                 frozenset(each.rights),
                 own_changes=each.own_changes,
                 source=each.source,
-                keeps_links=settings.keeps_links,
                 orcid_client_id=own.client_id if own is not None and own.permissions else "",
             )
             yield _secret(each), client

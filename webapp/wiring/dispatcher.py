@@ -19,7 +19,7 @@ from webapp.wiring.orcid import make_token_store
 
 
 def make_dispatcher(config: Config, store: Store, clock: Callable[[], datetime] = utc_now) -> Dispatcher:
-    """Assemble the dispatcher, which attempts deliveries."""
+    """Assemble the dispatcher, which tries deliveries."""
     return Dispatcher(store, config.organisations, make_transfers(config, store, clock), log, clock)
 
 

@@ -183,9 +183,7 @@ class RecordStatusRepository(Repository):
 
 def _same_link(transaction: OrganisationTransaction, link: Link) -> Link | None:
     # The link as it is under the organisation's lock; None if it has ended or its record's state is another by now
-    person = {"organisation": link.organisation, "person_key": link.person_key}
-    row = transaction.session.fetch_one("get_link", **person)
-    current = None if row is None else rows.link_from_row(row)
+    current = transaction.current_link(link.person_key)
     return current if current and (current.id, current.record) == (link.id, link.record) else None
 
 

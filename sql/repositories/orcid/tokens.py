@@ -29,7 +29,7 @@ WRITE_BATCH = 250
 """Number of pairs of one transaction, for whose end other writers wait."""
 
 RevocationCount = Literal["revoked", "failed", "lost"]
-"""What is counted: pairs that were revoked, attempts that failed, and pairs that were neither stored nor revoked."""
+"""What is counted: pairs that were revoked, tries that failed, and pairs that were neither stored nor revoked."""
 
 
 class OrcidTokenRepository(Repository):
@@ -158,20 +158,18 @@ class OrcidTokenRepository(Repository):
             self.engine.fetch_one("get_waiting_delivery_of_person", **person, transfer=each) for each in transfers
         )
 
-    def postpone(self, token: OrcidToken, next_attempt_at: datetime) -> None:
+    def postpone(self, token: OrcidToken, next_try_at: datetime) -> None:
         """End the lease of a pair that cannot be revoked yet; it was not an attempt."""
-        self.engine.execute(
-            "postpone_revocation", **_lease(token), next_attempt_at=rows.format_timestamp(next_attempt_at)
-        )
+        self.engine.execute("postpone_revocation", **_lease(token), next_try_at=rows.format_timestamp(next_try_at))
 
-    def reschedule(self, token: OrcidToken, outcome: str, next_attempt_at: datetime, now: datetime) -> None:
+    def reschedule(self, token: OrcidToken, outcome: str, next_try_at: datetime, now: datetime) -> None:
         """Set when a revocation that failed is attempted next, and count the failure.
 
         Nothing is written when the lease has ended.
         """
-        next_at = rows.format_timestamp(next_attempt_at)
+        next_at = rows.format_timestamp(next_try_at)
         with self.engine.transaction() as session:
-            values = {**_lease(token), "outcome": outcome, "next_attempt_at": next_at}
+            values = {**_lease(token), "outcome": outcome, "next_try_at": next_at}
             if session.execute("reschedule_revocation", **values):
                 add_counts(session, _counts(token.organisation, "failed", now))
 

@@ -75,10 +75,10 @@ class Demo:
         self._deliver_what_waits()
 
     def _deliver_what_waits(self):
-        # A delivery that waits for its next attempt would delay those of the next journey
+        # A delivery that waits for its next try would delay those of the next journey
         with self.database() as database:
             database.execute("update circuit_breakers set open_until = null, consecutive_failures = 0")
-            database.execute("update deliveries set next_attempt_at = queued_at where state = 'waiting'")
+            database.execute("update deliveries set next_try_at = queued_at where state = 'waiting'")
             until = time.monotonic() + 20
             while database.execute("select count(*) from deliveries where state = 'waiting'").fetchone()[0]:
                 assert time.monotonic() < until, "deliveries of an earlier journey are still waiting"

@@ -14,6 +14,7 @@ import sys
 
 from sql.repositories import attested_links
 from sql.repositories.attested_links import AttestedLink, AttestedLinkRepository
+from sql.repositories.base import Attester
 from sql.store import open_store
 from tests.support.factories import NOON, UNIVERSITY, make_orcid_id
 from tests.support.store_faults import FailingEngine
@@ -33,7 +34,9 @@ def _store_list(url, step, which):
         AttestedLink(line, person, person, orcid_id, NOON, "CRIS")
         for line, (person, orcid_id) in enumerate(zip(PEOPLE, orcid_ids(which), strict=True), 1)
     )
-    results = AttestedLinkRepository(engine).add(UNIVERSITY, rows, "organisation", NOON, transfers=("idm",))
+    results = AttestedLinkRepository(engine).add(
+        UNIVERSITY, rows, "organisation", NOON, system=Attester(None, ("idm",))
+    )
     if {each.outcome for each in results} - {"linked", "replaced", "unchanged"}:
         os._exit(1)
 

@@ -26,7 +26,7 @@ from resolver_connector.delivery.dispatcher import Dispatcher
 from resolver_connector.delivery.settings import WorkerSettings
 from resolver_connector.delivery.worker import Worker
 from resolver_connector.transfers.rest import RestTransfer
-from sql.repositories.deliveries import DeliveryRepository
+from sql.repositories.delivery.deliveries import DeliveryRepository
 from sql.store import Store, open_store
 from tests.support.delivery import ORGANISATIONS, LogRecorder
 from tests.support.factories import UNIVERSITY
@@ -37,8 +37,8 @@ from webapp.pages.context import no_delivery
 
 SETTINGS = WorkerSettings(
     interactive_timeout=2.5,
-    interactive_attempt_timeout=2.0,
-    attempt_timeout=2.0,
+    interactive_try_timeout=2.0,
+    try_timeout=2.0,
     lease_duration=timedelta(seconds=3),
     poll_interval=0.02,
     max_workers=3,

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from resolver_connector.csv_file import read_csv
-from resolver_connector.deprovision import COLUMNS, pending_json, read_person_keys
+from resolver_connector.deprovision import COLUMNS, MAX_PERCENT, cancelled_json, pending_json, read_person_keys
 from webapp.cli.context import find_organisation, load_config, open_store, utc_now
 from webapp.cli.errors import CommandError, handle_errors
 from webapp.cli.options import json_option, organisation_argument
-from webapp.cli.output import pluralize, print_json
+from webapp.cli.output import pluralize, print_json, printable
 from webapp.cli.removals import list_errors, made_at, max_percent_option, print_removals
 
 
@@ -31,7 +31,7 @@ from webapp.cli.removals import list_errors, made_at, max_percent_option, print_
 @click.pass_obj
 @handle_errors
 def reconcile(  # noqa: PLR0913 - one parameter for each option
-    path: Path, name: str, file: Path, *, rows: int, max_percent: int, dry_run: bool, as_json: bool
+    path: Path, name: str, file: Path, *, rows: int, max_percent: int | None, dry_run: bool, as_json: bool
 ) -> None:
     """Remove the links of accounts that are not in a list, after an hour.
 
@@ -43,8 +43,8 @@ def reconcile(  # noqa: PLR0913 - one parameter for each option
         at = made_at(file, now)
         keys = read_person_keys(organisation, read_csv(file, COLUMNS, COLUMNS), rows)
         with open_store(config) as store:
-            scheduled = store.retention.schedule_removals(
-                organisation.id, keys, at, "operator", now, max_percent=max_percent, dry_run=dry_run
+            scheduled = store.removals.schedule(
+                organisation.id, keys, at, "operator", now, max_percent=max_percent or MAX_PERCENT, dry_run=dry_run
             )
     if as_json:
         listed = {"dry_run": dry_run, "rows": rows, "links": scheduled.links, **pending_json(scheduled)}
@@ -59,17 +59,20 @@ def reconcile(  # noqa: PLR0913 - one parameter for each option
 @click.pass_obj
 @handle_errors
 def cancel_removals(path: Path, name: str, *, as_json: bool) -> None:
-    """Cancel the removals that a list has scheduled.
+    """Cancel the removals that a list has scheduled, and print which list it was.
 
     Exit code 1 if there are none.
     """
     config = load_config(path)
     organisation = find_organisation(config, name)
     with open_store(config) as store:
-        count = store.retention.cancel_removals(organisation.id, "operator", utc_now())
+        cancelled = store.removals.cancel(organisation.id, "operator", utc_now())
     if as_json:
-        print_json({"cancelled": count})
-    if not count:
+        print_json(cancelled_json(cancelled))
+    if not cancelled.count:
         raise CommandError(f"no removals of {organisation.id} are pending")
     if not as_json:
-        click.echo(f"cancelled {pluralize(count, 'removal', 'removals')}")
+        system = "" if cancelled.source is None else f" of {printable(cancelled.source)}"
+        sender = "the command line" if cancelled.credential is None else f"the credential {cancelled.credential}"
+        removals = pluralize(cancelled.count, "removal", "removals")
+        click.echo(f"cancelled {removals} by a list{system}, which came from {sender}")

@@ -17,7 +17,7 @@ from webapp.cli.output import pluralize
 def retry(path: Path) -> None:
     """Make all revocations that wait due now, as after a setting was corrected.
 
-    The worker attempts them.
+    The worker tries them.
     """
     with open_store(load_config(path)) as store:
         count = store.orcid_tokens.make_revocations_due(utc_now())

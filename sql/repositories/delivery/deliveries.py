@@ -1,7 +1,7 @@
 """The outbox: changes owed to organisations' transfers, leased by workers.
 
 * A delivery is inserted in the transaction of its change and waits until a worker finishes it: none is lost.
-* A worker leases deliveries before it attempts them. No other worker gets them while the lease lasts; an expired lease
+* A worker leases deliveries before it tries them. No other worker gets them while the lease lasts; an expired lease
   is reclaimed. A delivery can therefore be sent twice; the change's id shows it.
 * Of waiting deliveries to one transfer whose changes share a person or an iD, only the oldest is leased: a removal
   never overtakes its link, nor another person's link with the iD the removal of the previous one. A dead letter blocks
@@ -45,7 +45,7 @@ class DeliveryRepository(Repository):
     ) -> list[Delivery]:
         """Lease deliveries that are due, until `now + lease`.
 
-        Each attempt must have ended by then.
+        Each try must have ended by then.
 
         Args:
             worker: A name of the calling thread, unique over all machines.
@@ -150,8 +150,8 @@ class DeliveryRepository(Repository):
         )
         return [rows.change_from_row(row) for row in found]
 
-    def reschedule(  # noqa: PLR0913, PLR0917 - the result of an attempt, and when the next one is due
-        self, delivery: Delivery, worker: str, outcome: str, message: str, next_attempt_at: datetime, now: datetime
+    def reschedule(  # noqa: PLR0913, PLR0917 - the result of a try, and when the next one is due
+        self, delivery: Delivery, worker: str, outcome: str, message: str, next_try_at: datetime, now: datetime
     ) -> bool:
         """Set when a delivery is due next.
 
@@ -163,7 +163,7 @@ class DeliveryRepository(Repository):
             **_lease(delivery, worker),
             outcome=outcome,
             message=rows.storable(message),
-            next_attempt_at=rows.format_timestamp(next_attempt_at),
+            next_try_at=rows.format_timestamp(next_try_at),
             now=rows.format_timestamp(now),
         )
         return changed == 1
@@ -219,7 +219,7 @@ class DeliveryRepository(Repository):
             return queued
 
     def make_due(self, organisation_id: str, transfer: str | None, now: datetime) -> int:
-        """Make deliveries that wait for a later attempt due now; return their number.
+        """Make deliveries that wait for a later try due now; return their number.
 
         Args:
             organisation_id: The organisation's id.
@@ -353,14 +353,14 @@ def _claim_due(session: Transaction, lease_values: dict[str, str], limit: int, c
 
 
 def _lease(delivery: Delivery, worker: str) -> dict[str, str | int | None]:
-    # `attempts` distinguishes this lease from a later one by the same worker
+    # `tries` distinguishes this lease from a later one by the same worker
     return {
         "organisation": delivery.organisation,
         "change_number": delivery.change_number,
         "transfer": delivery.transfer,
         "worker": worker,
         "lease_expires_at": rows.format_optional_timestamp(delivery.lease_expires_at),
-        "attempts": delivery.attempts,
+        "tries": delivery.tries,
     }
 
 

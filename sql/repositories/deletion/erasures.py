@@ -167,7 +167,7 @@ def _erase(  # noqa: PLR0913 - as `ErasureRepository.erase`
     person = {"organisation": transaction.organisation, "person_key": person_key}
     if session.fetch_one("has_personal_data", **person) is None:
         return ErasureResult(found=False, removal=None, finished=True)
-    link = session.fetch_one("get_link", **person)
+    link = transaction.current_link(person_key)
     delete_attempts(session, session.fetch_all("list_attempts_of_person", **person, limit=NO_LIMIT), now)
     session.execute("delete_mail_of_person", **person)
     session.execute("delete_pending_removal", **person)
@@ -175,7 +175,7 @@ def _erase(  # noqa: PLR0913 - as `ErasureRepository.erase`
     if link is None:
         transaction.insert_event("erasure-requested", actor, person_key, {"reason": reason})
     else:
-        removal = transaction.remove_link(rows.link_from_row(link), actor, reason, transfers)
+        removal = transaction.remove_link(link, actor, reason, transfers)
     session.execute("supersede_waiting_deliveries", **person, now=rows.format_timestamp(now))
     (newest,) = session.fetch_all("get_newest_change_number_of_person", **person)
     session.execute(

@@ -1,0 +1,1 @@
+"""Deletion: expired data, people who have left, removals by lists, erasures."""

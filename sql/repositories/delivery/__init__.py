@@ -1,0 +1,1 @@
+"""Changes of links, and their deliveries."""
