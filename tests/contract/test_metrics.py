@@ -10,6 +10,7 @@ from shibboleth.orcid_id import Registry
 from sql.records import RecordState, ReleaseState
 from sql.store import open_store
 from tests.support.factories import (
+    CLIENT_ID,
     NOON,
     POLYTECHNIC_IDP,
     UNIVERSITY,
@@ -17,6 +18,7 @@ from tests.support.factories import (
     answered,
     make_link,
     make_orcid_id,
+    store_token,
 )
 from tests.support.service import Clock, ask, make_orcid_client, make_web_app
 from webapp.app import make_app
@@ -118,6 +120,38 @@ def test_states_of_records_and_late_look_ups_are_told(store, app, clock):
     assert found["orcid_connect_links", "yliopisto"] == 2
     assert found["orcid_connect_record_lookups_overdue_seconds",] == 3600
     assert found["orcid_connect_record_lookup_failures",] == 3
+
+
+def test_tokens_of_orcid_and_their_revocation_are_told(store, app, clock):
+    kept, one, two = (answered(store, f"{number}@yliopisto.example") for number in range(3))
+    for attempt in (kept, one, two):
+        store_token(store, attempt)
+    for attempt in (one, two):
+        store.attempts.close(attempt.id, "cancelled", NOON)
+        clock.passes(minutes=30)
+    failed, revoked = (store.orcid_tokens.claim(CLIENT_ID, "worker", NOON, timedelta(hours=1)) for _ in range(2))
+    store.orcid_tokens.reschedule(failed, "misconfigured", NOON, NOON)
+    store.orcid_tokens.complete(revoked, NOON)
+    store.orcid_tokens.count(UNIVERSITY, "lost", NOON)
+
+    found = figures(app)
+
+    told = {
+        key[0].removeprefix("orcid_connect_orcid_"): value
+        for key, value in found.items()
+        if key[0].startswith("orcid_connect_orcid_") and key[1] == "yliopisto" and key[2:] in {(), ("misconfigured",)}
+    }
+    assert told == {
+        "tokens_kept": 1,
+        "revocations_waiting": 1,
+        "revocations_oldest_waiting_age_seconds": 3600,
+        "revocations_failing": 1,
+        "tokens_revoked_total": 1,
+        "revocation_failures_total": 1,
+        "tokens_lost_total": 1,
+    }
+    assert found["orcid_connect_orcid_revocations_failing", "yliopisto", "unreadable"] == 0
+    assert found["orcid_connect_orcid_tokens_kept", "amk"] == 0
 
 
 def test_deliveries_are_told_by_transfer(store, app, clock):

@@ -1,5 +1,7 @@
 """kill -9 of web servers and workers again and again: every change arrives, in order, and is done once.
 
+At ORCID, the pairs of current links are live, and no other one.
+
 `make test` kills twenty, and `make soak` a thousand (KILLS); SEED makes another history.
 """
 
@@ -19,8 +21,10 @@ import pytest
 from demo.idm.app import Idm
 from demo.idm.server import serve
 from demo.orcid.people import User, made_up_id
+from resolver_connector.orcid.sealing import TokenSealer
 from sql.records import DeliveryState
 from tests.support.factories import UNIVERSITY
+from tests.support.processes.killed_worker import TOKEN_KEYS
 from tests.support.processes.killer import KilledServer, ServerKilled
 from tests.support.service import WebClient, run_orcid_simulator
 
@@ -128,11 +132,15 @@ def test_every_change_arrives_once_and_in_order_when_processes_are_killed(store,
             survivor = KilledProcess("worker", *urls)
             stack.callback(survivor.close)
             survivor.start_until(0)
+        # What killed web servers have left; whoever waits does so no longer
+        store.orcid_tokens.make_due(datetime.now(UTC) + timedelta(hours=2))
+        store.orcid_tokens.make_revocations_due(datetime.now(UTC))
         _wait_until_nothing_waits(store)
 
     assert {each.state for each in store.deliveries.counts(UNIVERSITY)} == {DeliveryState.DONE}
     assert store.audit.verify(UNIVERSITY) == []
     _all_arrived_in_order(store, there)
+    _only_links_have_live_tokens(store, simulator)
 
 
 def _people_come(web, simulator, store, rng, workers):
@@ -174,10 +182,23 @@ def _somebody_comes(web, simulator, store, rng):
 def _wait_until_nothing_waits(store):
     end = threading.Event()
     for _ in range(600):
-        if not any(each.state is DeliveryState.WAITING for each in store.deliveries.counts(UNIVERSITY)):
+        owed = any(each.state is DeliveryState.WAITING for each in store.deliveries.counts(UNIVERSITY))
+        if not owed and not any(each.due for each in store.orcid_tokens.counts()):
             return
         end.wait(0.1)
-    raise AssertionError(store.deliveries.counts(UNIVERSITY))
+    raise AssertionError(store.deliveries.counts(UNIVERSITY), store.orcid_tokens.counts())
+
+
+def _only_links_have_live_tokens(store, simulator):
+    sealer = TokenSealer(TOKEN_KEYS)
+    needed = set()
+    for person in PEOPLE:
+        link = store.links.get(UNIVERSITY, person)
+        own = [each for each in store.orcid_tokens.list_for_person(UNIVERSITY, person) if each.revoked_at is None]
+        assert {each.link for each in own} == ({link.id} if link else set())
+        needed |= {sealer.open(each.id, each.sealed).access_token for each in own}
+    live = {pair.access for both in OWN.values() for bare in both for pair in simulator.live_tokens(bare)}
+    assert live == needed
 
 
 def _all_arrived_in_order(store, there):

@@ -140,8 +140,8 @@ def make_token_store(store, client, token_keys=(), *, organisations=None, report
 def make_revocation_queue(store, client, token_keys, clock, **other):
     """Build the worker's queue of revocations, without random waits."""
     sealer = TokenSealer(token_keys) if token_keys else None
-    words = {"clients": OrcidClients(client.credentials), "report": log, "random": lambda: 0.5}
-    return RevocationQueue(store=store, sealer=sealer, revoker=Revoker(), clock=clock, **words | other)
+    words = {"revoker": Revoker(), "clients": OrcidClients(client.credentials), "report": log, "random": lambda: 0.5}
+    return RevocationQueue(store=store, sealer=sealer, clock=clock, **words | other)
 
 
 def make_web_app(

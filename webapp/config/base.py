@@ -151,13 +151,12 @@ def resolve_sealing_key(reference: Any, info: ValidationInfo) -> SealingKey:
     Raises:
         InvalidSetting: If it is not a reference.
     """
-    context = context_of(info)
-    if not isinstance(reference, str) or not is_reference(reference):
-        raise InvalidSetting(f"must be a list of references, {REFERENCE[len('a reference, ') :]}", FIX_REFERENCE)
     try:
-        secret = context.resolve_secret(reference)
+        secret = context_of(info).resolve_secret(reference)
         check_key(secret.reveal())
     except InvalidSetting as error:
+        if not isinstance(reference, str) or not is_reference(reference):
+            raise
         return SealingKey(reference, None, error.text)
     except InvalidKey as error:
         return SealingKey(reference, None, str(error))

@@ -40,21 +40,23 @@ def make_orcid_clients(config: Config) -> OrcidClients:
 
 
 def make_sealer(config: Config) -> TokenSealer | None:
-    """Return what seals ORCID's tokens; None without a usable key.
+    """Return what seals ORCID's tokens; None without a usable key."""
+    keys = [each.secret.reveal() for each in config.orcid.token_keys if each.secret is not None]
+    return TokenSealer(keys) if keys else None
 
-    A configured key that cannot be used is logged.
-    """
+
+def _make_sealer_logged(config: Config) -> TokenSealer | None:
+    # A key that cannot be used ends no process, so each process says so when it starts
     for each in config.orcid.token_keys:
         if each.secret is None:
             log.warning("orcid-token-key-unusable", key=each.source, reason=each.problem)
-    keys = [each.secret.reveal() for each in config.orcid.token_keys if each.secret is not None]
-    return TokenSealer(keys) if keys else None
+    return make_sealer(config)
 
 
 def make_token_store(config: Config, store: Store) -> TokenStore:
     """Assemble what keeps ORCID's tokens for the web application."""
     limits = ConcurrencyLimits.of(config.listen.threads)
-    return TokenStore(store, make_orcid_clients(config), make_sealer(config), Revoker(limits.orcid), log)
+    return TokenStore(store, make_orcid_clients(config), _make_sealer_logged(config), Revoker(limits.orcid), log)
 
 
 def make_revocation_queue(config: Config, store: Store, clock: Callable[[], datetime]) -> RevocationQueue:
@@ -62,5 +64,5 @@ def make_revocation_queue(config: Config, store: Store, clock: Callable[[], date
     settings = config.organisation_settings.items()
     transfers = {name: (each.affiliation_transfer[0],) for name, each in settings if each.affiliation_transfer}
     return RevocationQueue(
-        store, make_orcid_clients(config), make_sealer(config), Revoker(), log, clock, transfers=transfers
+        store, make_orcid_clients(config), _make_sealer_logged(config), Revoker(), log, clock, transfers=transfers
     )

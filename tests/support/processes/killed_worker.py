@@ -24,13 +24,16 @@ import waitress
 from demo.idm.app import SECRET
 from resolver_connector.delivery.dispatcher import Dispatcher
 from resolver_connector.delivery.settings import WorkerSettings
-from resolver_connector.delivery.worker import Worker
+from resolver_connector.delivery.worker import Job, Worker
+from resolver_connector.orcid import revocation
+from resolver_connector.orcid.revocation import Revoker
 from resolver_connector.transfers.rest import RestTransfer
 from sql.repositories.delivery.deliveries import DeliveryRepository
+from sql.repositories.orcid.tokens import OrcidTokenRepository
 from sql.store import Store, open_store
 from tests.support.delivery import ORGANISATIONS, LogRecorder
 from tests.support.factories import UNIVERSITY
-from tests.support.service import make_orcid_client, make_web_app
+from tests.support.service import make_orcid_client, make_revocation_queue, make_web_app
 from tests.support.store_faults import FailingEngine
 from webapp.app import make_app
 from webapp.pages.context import no_delivery
@@ -45,6 +48,7 @@ SETTINGS = WorkerSettings(
     max_workers_per_transfer=3,
 )
 NAME = "idm"
+TOKEN_KEYS = ("k" * 43 + "=",)
 
 
 class StepCounter:
@@ -79,7 +83,7 @@ class KillingEngine(FailingEngine):
         return answer
 
     def fetch_one(self, query, **values):
-        if query != "take_attempt":
+        if query not in {"consume_attempt", "claim_revocation"}:
             return self._engine.fetch_one(query, **values)
         self.step()
         answer = self._engine.fetch_one(query, **values)
@@ -91,8 +95,10 @@ class KillingStore(Store):
     """A store with steps at claims and at results of deliveries."""
 
     def __init__(self, url, counter):
-        super().__init__(KillingEngine(open_store(url).engine, counter))
+        engine = open_store(url).engine
+        super().__init__(KillingEngine(engine, counter))
         self.deliveries = KillingDeliveries(self.engine, counter)
+        self.orcid_tokens = KillingTokens(self.engine, engine)
 
 
 class KillingDeliveries(DeliveryRepository):
@@ -107,6 +113,34 @@ class KillingDeliveries(DeliveryRepository):
         if claimed:
             self._counter.step()
         return claimed
+
+
+class KillingTokens(OrcidTokenRepository):
+    """A repository of tokens without a step while one is stored.
+
+    A process that is killed between ORCID's answer and this commit leaves a pair that nobody knows.
+    """
+
+    def __init__(self, killing_engine, engine):
+        super().__init__(killing_engine)
+        self._certain = OrcidTokenRepository(engine)
+
+    def add(self, token, attempt_id, now):
+        self._certain.add(token, attempt_id, now)
+
+
+class KillingRevoker:
+    """A client of ORCID with a step before a pair is revoked and after it."""
+
+    def __init__(self, counter):
+        self._revoker = Revoker()
+        self._fuse = counter
+
+    def revoke(self, *arguments):
+        self._fuse.step()
+        result = self._revoker.revoke(*arguments)
+        self._fuse.step()
+        return result
 
 
 class KillingTransfer:
@@ -139,7 +173,8 @@ def serve(listener, store_url, idm_url, orcid_url, counter, *, at_once):
     """Run a web server."""
     store = KillingStore(store_url, counter)
     deliver_now = make_dispatcher(store, idm_url, counter).deliver_now if at_once else no_delivery
-    app = make_app(make_web_app(store, make_orcid_client(orcid_url), now, transfers=[NAME], deliver_now=deliver_now))
+    client = make_orcid_client(orcid_url)
+    app = make_app(make_web_app(store, client, now, transfers=[NAME], deliver_now=deliver_now, token_keys=TOKEN_KEYS))
 
     def with_attributes(environ, start_response):
         attributes = {"eppn": environ.get("HTTP_X_EPPN", ""), "Shib-Identity-Provider": environ.get("HTTP_X_IDP", "")}
@@ -155,8 +190,13 @@ def start_until(kind, urls, line, listener):
     if kind == "web":
         serve(listener, store_url, idm_url, orcid_url, counter, at_once=word == "now")
     else:
-        dispatcher = make_dispatcher(KillingStore(store_url, counter), idm_url, counter)
-        Worker(dispatcher, [], LogRecorder(), now).run()
+        store = KillingStore(store_url, counter)
+        dispatcher = make_dispatcher(store, idm_url, counter)
+        queue = make_revocation_queue(
+            store, make_orcid_client(orcid_url), TOKEN_KEYS, now, revoker=KillingRevoker(counter), report=LogRecorder()
+        )
+        jobs = [Job("orcid-tokens", lambda _now: queue.run())]
+        Worker(dispatcher, jobs, LogRecorder(), now).run()
 
 
 def _write_line(line):
@@ -166,6 +206,8 @@ def _write_line(line):
 
 def main(kind, *urls):
     """Fork a process for each line of input."""
+    # Shorter than the test's patience
+    revocation.LEASE, revocation.CLIENT_PAUSE = timedelta(seconds=3), 0.1
     open_store(urls[0])  # imports the driver once, before the forks
     for line in sys.stdin:
         with socket.socket() as listener:
