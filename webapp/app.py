@@ -253,7 +253,6 @@ def template_globals(service_info: ServiceInfo, context: AppContext, known: Mapp
         "static": context.static,
         "label": context.label,
         "orcid_url": context.orcid_url,
-        "keeps_tokens": context.linking.tokens.keeps_tokens,
         "sign_out": f"/Shibboleth.sso/Logout?return={quote(service_info.public_url + '/signed-out', safe='')}",
         "actors": ACTORS,
         "fact_values": FACT_VALUES,

@@ -159,7 +159,7 @@ class TestThePages:
         service, university = ask(app, "/privacy").text, ask(app, "/privacy/yliopisto").text
 
         assert "Some organisations want nothing to be kept" in service
-        assert university.count("Until a quarter of an hour after") == 3
+        assert university.count("Until a quarter of an hour after") == 4
 
     def test_the_interfaces_of_an_organisation_are_named(self, web_app):
         app = make_app(with_settings(web_app, transfers={"idm": None, "ldap": None}))

@@ -24,6 +24,7 @@ TEXTS = OperatorTexts(
     AccessibilityStatement("partially", date(2026, 1, 15), "outside"),
     "https://www.example/privacy",
 )
+TOKEN_KEYS = ("k" * 43 + "=",)
 OWN_TEXTS = {"texts": {"fi": {"legal_basis": "Suostumuksesi."}}}
 
 
@@ -191,6 +192,16 @@ def me_after_the_id_was_given_away(context):
     return context.maija(context.web_app(), said={"subject-id": "a@yliopisto.example"}).get("/me")
 
 
+@page_state("GET /me")
+def me_with_a_permission_taken_back(context):
+    context.token_keys = TOKEN_KEYS
+    maija = context.maija()
+    maija.link(context.simulator)
+    (token,) = context.store.orcid_tokens.list_for_person(UNIVERSITY, ACCOUNT)
+    context.store.orcid_tokens.record_withdrawn(token.id, NOON)
+    return maija.get("/me")
+
+
 @page_state("GET /me/move")
 def move(context):
     return _renamed(context).get("/me/move")
@@ -198,6 +209,7 @@ def move(context):
 
 @page_state("GET /me/remove")
 def remove_after_others_did_something(context):
+    context.token_keys = TOKEN_KEYS
     context.link()
     context.store.links.remove(UNIVERSITY, ACCOUNT, "operator", "the wrong account", NOON)
     context.link()
@@ -377,6 +389,7 @@ def data_of_nobody(context):
 
 @page_state("GET /me/data")
 def data(context):
+    context.token_keys = TOKEN_KEYS
     _delivered(context)
     maija = context.maija(context.web_app(transfers=INTERFACES))
     maija.link(context.simulator, NEW)
@@ -451,6 +464,7 @@ def removed(context):
 
 @page_state("GET /me/removed")
 def removed_and_refused(context):
+    context.token_keys = TOKEN_KEYS
     context.link()
     context.store.links.remove(UNIVERSITY, ACCOUNT, "person", "wanted", NOON, transfers=INTERFACES[:1])
     (delivery,) = context.store.deliveries.claim("worker", NOON, DAY, 1)

@@ -277,6 +277,7 @@ def removed(context: AppContext, request: PageRequest) -> Page | Redirect:
     variables = {
         "token": csrf_token(request.browser, request.person),
         "delivery_status": delivery_status(request.person_status, context.settings(request.person.organisation)),
+        "keeps_tokens": context.linking.tokens.keeps_tokens,
     }
     return Page("removed.html", variables)
 

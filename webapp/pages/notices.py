@@ -80,5 +80,6 @@ def _privacy(context: AppContext, request: PageRequest, organisation: Organisati
         "sources": SOURCES,
         "some_keep_nothing": own is None and not all(each.keeps_links for each in everyone),
         "transfers": own.idm_transfers if own else (),
+        "keeps_tokens": context.linking.tokens.keeps_tokens,
     }
     return Page("privacy.html", variables)

@@ -39,6 +39,7 @@ def removal(context: AppContext, request: PageRequest) -> Page | Redirect:
         "token": _token(request),
         "keeps_links": context.settings(request.person.organisation).keeps_links,
         "notified": _elsewhere(context, request),
+        "keeps_tokens": context.linking.tokens.keeps_tokens,
     }
     return Page("remove.html", variables)
 
@@ -73,6 +74,7 @@ def erased(context: AppContext, request: PageRequest) -> Page | Redirect:
         "asked": context.store.erasures.get(person.organisation.id, person.key),
         "delivery_status": delivery_status(request.person_status, context.settings(person.organisation)),
         "notified": _elsewhere(context, request),
+        "keeps_tokens": context.linking.tokens.keeps_tokens,
     }
     return Page("erased.html", variables)
 
@@ -83,6 +85,7 @@ def _erasure_page(context: AppContext, request: PageRequest, problem: Problem | 
         "unread": unread_events(context.store, request.person, request.person_status.link),
         "token": _token(request),
         "notified": _elsewhere(context, request),
+        "keeps_tokens": context.linking.tokens.keeps_tokens,
         "problem": problem,
     }
     return Page("erase.html", variables, problem.status if problem else 200)
