@@ -23,6 +23,7 @@ from tests.support.factories import (
     make_orcid_id,
     store_token,
 )
+from tests.support.store_faults import make_store_with_hook
 
 MAIJA, OTHER = "maija@yliopisto.example", "mm@yliopisto.example"
 FIRST, SECOND = make_orcid_id(1), make_orcid_id(2)
@@ -233,6 +234,16 @@ def test_the_sweep_finds_what_an_attempt_that_expired_has_left(store):
     assert store.orcid_tokens.make_due(end) == 1
     assert store.orcid_tokens.make_due(end) == 0
     assert due(store, end) == [token]
+
+
+def test_the_sweep_leaves_a_pair_that_was_confirmed_meanwhile(store):
+    attempt = answered(store, MAIJA, FIRST)
+    store_token(store, attempt)
+    meanwhile = make_store_with_hook(store, "list_unneeded_tokens", lambda: confirm(store, attempt))
+
+    assert meanwhile.orcid_tokens.make_due(NOON + DAY) == 0
+
+    assert due(store, NOON + DAY) == []
 
 
 @pytest.mark.parametrize("gone", ["closed", "deleted", "never there"])
