@@ -28,7 +28,7 @@ from sql.errors import StoreUnavailable
 from sql.records import OrcidToken
 from sql.store import Store
 
-ATTEMPT_TIMEOUT = 20.0
+TRY_TIMEOUT = 20.0
 """Seconds for a try of the worker."""
 LEASE = timedelta(minutes=1)
 """Longer than any try of the worker."""
@@ -230,4 +230,4 @@ class RevocationQueue:
             pair = self.sealer.open(token.id, token.sealed or "")
         except CannotOpen as error:
             return RevocationResult(RevocationOutcome.UNREADABLE, error.reason)
-        return self.revoker.revoke(client, pair, ATTEMPT_TIMEOUT, self.clock())
+        return self.revoker.revoke(client, pair, TRY_TIMEOUT, self.clock())

@@ -8,9 +8,10 @@ import pytest
 
 from shibboleth.account_holder import KnownHolder
 from sql.records import RecordState
-from sql.repositories.erasures import MAX_WAIT
+from sql.repositories.base import Attester
+from sql.repositories.deletion.erasures import MAX_WAIT
+from sql.repositories.deletion.removals import REMOVAL_DELAY
 from sql.repositories.orcid.tokens import EXPIRY_MARGIN
-from sql.repositories.retention import REMOVAL_DELAY
 from tests.support.factories import (
     CLIENT_ID,
     NOON,
@@ -75,8 +76,8 @@ def claim(store):
 
 
 def remove_by_list(store):
-    store.retention.schedule_removals(UNIVERSITY, (), NOON + DAY, "organisation", NOON, max_percent=100)
-    store.retention.execute_due_removals(lambda _id: (), NOON + REMOVAL_DELAY)
+    store.removals.schedule(UNIVERSITY, (), NOON + DAY, "organisation", NOON, max_percent=100)
+    store.removals.execute_due(lambda *_: Attester(), NOON + REMOVAL_DELAY)
 
 
 def merge(store, **other):
@@ -295,7 +296,7 @@ def test_a_lease_is_for_one_worker_until_it_expires(store, linked):
     assert store.statistics.totals(UNIVERSITY)["revocation", "failed"] == 1
     assert tokens.claim(CLIENT_ID, "two", NOON + 2 * HOUR, HOUR) is None
     assert tokens.make_revocations_due(NOON + 2 * HOUR) == 1
-    assert tokens.claim(CLIENT_ID, "two", NOON + 2 * HOUR, HOUR).attempts == 3
+    assert tokens.claim(CLIENT_ID, "two", NOON + 2 * HOUR, HOUR).tries == 3
     # A success counts, whoever reports it
     tokens.complete(late, NOON + 2 * HOUR)
     assert tokens.counts() == []
@@ -310,7 +311,7 @@ def test_a_revocation_waits_for_the_deliveries_that_need_the_token(store, linked
     store.orcid_tokens.postpone(token, NOON + timedelta(seconds=10))
     token = store.orcid_tokens.claim(CLIENT_ID, "worker", NOON + timedelta(seconds=10), HOUR)
 
-    assert token.attempts == 1
+    assert token.tries == 1
     while found := store.deliveries.claim("worker", NOON, HOUR, 9):
         for delivery in found:
             store.deliveries.dead_letter(delivery, "worker", "refused", "", NOON)

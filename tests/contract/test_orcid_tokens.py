@@ -106,7 +106,7 @@ def removed(store, orcid, maija, clock, log):
 def impatient(monkeypatch):
     """Wait for ORCID half a second only."""
     monkeypatch.setattr("resolver_connector.orcid.tokens.REVOKE_TIMEOUT", 0.5)
-    monkeypatch.setattr("resolver_connector.orcid.revocation.ATTEMPT_TIMEOUT", 0.5)
+    monkeypatch.setattr("resolver_connector.orcid.revocation.TRY_TIMEOUT", 0.5)
 
 
 def revoke_due(store, orcid, clock, **other):
@@ -314,11 +314,11 @@ def test_whatever_orcid_answers_it_is_tried_until_it_says_so(removed, fault, wor
     assert live(simulator) == left
     outcome = "misconfigured" if fault == "invalid_client" else "temporary"
     token = removed.token
-    assert (token.outcome, token.attempts, token.revoked_at, token.leased_by) == (outcome, 1, None, None)
+    assert (token.outcome, token.tries, token.revoked_at, token.leased_by) == (outcome, 1, None, None)
     assert log.words() == ["orcid-token-revocation-failed"]
     assert removed.store.statistics.totals(UNIVERSITY)["revocation", "failed"] == 1
     removed.revoke_due()
-    assert removed.token.attempts == 1
+    assert removed.token.tries == 1
     clock.passes(hours=1)
     removed.revoke_due()
     assert live(simulator) == 0
@@ -332,7 +332,7 @@ def test_a_revocation_is_never_given_up(removed):
     for _ in range(12):
         removed.revoke_due()
         removed.clock.passes(days=2)
-    assert removed.token.attempts == 12
+    assert removed.token.tries == 12
 
     simulator.faults.clear()
     removed.revoke_due()
@@ -401,7 +401,7 @@ def test_a_revocation_waits_until_the_deliveries_that_need_the_token_have_ended(
     revoke_due(store, orcid, clock, report=log, transfers={UNIVERSITY: ("record",)})
 
     assert live(simulator) == 0
-    assert [facts["attempts"] for _, facts in log.lines] == [1]
+    assert [facts["tries"] for _, facts in log.lines] == [1]
 
 
 def test_a_client_that_is_configured_no_more_cannot_revoke(removed):
