@@ -161,7 +161,17 @@ class Idm:
             return json_response(
                 401, {"status": "not authenticated", "message": "not authenticated"}, challenge
             ), connection_fault
-        return receiver(request), connection_fault
+        try:
+            return receiver(request), connection_fault
+        except (
+            AttributeError,
+            KeyError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ):  # a member is missing or of another type
+            problem = "the request is malformed"
+            return json_response(400, {"status": problem, "message": problem, "detail": problem}), connection_fault
 
     def _receiver(self, path: str) -> Receiver | None:
         return next(

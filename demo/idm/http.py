@@ -6,7 +6,6 @@ The responses are those of the ORCID simulator.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,7 +42,7 @@ class Request:
         scheme, _, coded = self.headers.get("authorization", "").partition(" ")
         try:
             name, _, password = base64.b64decode(coded, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             return "", ""
         return (name, password) if scheme.lower() == "basic" else ("", "")
 

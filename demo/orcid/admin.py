@@ -51,7 +51,7 @@ def handle(simulator: OrcidSimulator, request: Request, what: str) -> Response:
     try:
         body = json.loads(request.body or b"{}")
         return json_response(200, act(simulator, request, body))
-    except (ApiError, AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+    except (ApiError, AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
         return json_response(400, {"error": f"{type(error).__name__}: {error}"})
 
 

@@ -242,7 +242,7 @@ def _find_own(simulator: OrcidSimulator, tokens: TokenPair, orcid: str, kind: st
 def _body(request: Request) -> dict[str, Any]:
     try:
         body = json.loads(request.body)
-    except ValueError:
+    except (RecursionError, ValueError):
         raise ApiError(9047) from None
     if not isinstance(body, dict):
         raise ApiError(9047)

@@ -112,7 +112,7 @@ class Faults:
             raise ValueError(f"there is no fault {name!r} at {place!r}")
         usual = {"seconds": kind.seconds, "status": kind.status}
         fault = Fault(name, client_id, **usual | {key: value for key, value in settings.items() if value is not None})
-        if fault.status not in responses or fault.code not in ERRORS or times < 1 or abs(fault.seconds) > DAY:
+        if fault.status not in responses or fault.code not in ERRORS or times < 1 or not abs(fault.seconds) <= DAY:
             raise ValueError("status is one of HTTP, code one of the record API, times at least 1, seconds up to a day")
         with self._lock:
             self._armed.append((place, fault, times))

@@ -1,5 +1,6 @@
 """The simulated identity management: its page, authentication and command."""
 
+import json
 import re
 import subprocess
 import sys
@@ -47,10 +48,31 @@ def test_the_page_sets_and_clears_faults(server):
 
 
 def test_unauthenticated_requests_are_refused(server):
-    for credential in (None, (USER, "wrong"), ("wrong", PASSWORD)):
+    for credential in (None, (USER, "wrong"), ("wrong", PASSWORD), (USER, "\xe9")):
         answer = requests.get(f"{server.address}/scim/v2/Users", auth=credential, timeout=20)
         assert answer.status_code == 401
         assert ACCOUNTS[0] not in answer.text
+
+
+PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+PAIR_OF_NUMBERS = [
+    {"friendlyName": name, "identifierValue": 1} for name in ("eduPersonOrcid", "eduPersonPrincipalName")
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/csc", '{"identifier": [{"friendlyName": "eduPersonOrcid", "identifierValue": 1}]}'),
+        ("/csc", "[" * 10_000),
+        ("/csc", json.dumps({"identifier": PAIR_OF_NUMBERS})),
+        ("/scim/v2/Users/p1", json.dumps({"schemas": [PATCH], "Operations": [{"op": 1}]})),
+    ],
+)
+def test_malformed_requests_are_answered_with_400(server, path, body):
+    response = requests.patch(server.address + path, body, auth=(USER, PASSWORD), timeout=20)
+
+    assert response.status_code == 400
 
 
 def test_the_page_offers_every_fault(server):

@@ -269,6 +269,7 @@ def test_admin_shows_and_clears_the_journal(simulator, browser):
         ("options", {"burst": "many"}, 400),
         ("options", {"code_seconds": None}, 400),
         ("clock", [], 400),
+        ("faults", {"place": "token", "fault": "slow", "seconds": float("nan")}, 400),
         ("nonsense", {}, 404),
     ],
 )

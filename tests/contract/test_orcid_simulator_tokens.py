@@ -247,7 +247,7 @@ def test_credentials_may_be_in_a_basic_header(simulator, browser):
     assert browser.post("/oauth/token", form, Authorization=basic(PUBLIC)).status == 200
 
 
-@pytest.mark.parametrize("header", [basic(PUBLIC, "wrong"), "Basic %%%", "Bearer 123", "Nonsense"])
+@pytest.mark.parametrize("header", [basic(PUBLIC, "wrong"), "Basic %%%", "Basic \xe9", "Bearer 123", "Nonsense"])
 def test_an_authorization_header_overrides_the_credentials_in_the_body(simulator, browser, header):
     form = VALID_FORM | {"code": code_for(simulator), "redirect_uri": REDIRECT_URI}
 
