@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import stat
 
 import pytest
@@ -25,6 +26,14 @@ def test_without_tls_there_is_only_the_way_to_tls(stack, http_browser):
 
 def test_browsers_are_told_to_keep_to_tls(http_browser):
     assert http_browser.visit("/").headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+@pytest.mark.parametrize("path", ["/%2e%2e/%2e%2e/x", "/a/../../x", "/a%00b", "/errors/nothing", "/errors/a%2fb"])
+def test_an_address_that_cannot_be_is_told_in_three_languages(raw_client, path):
+    answer = raw_client.ask(path, [])
+
+    assert answer.status in {400, 404}
+    assert re.findall('<section lang="(..)">', answer.text) == ["fi", "sv", "en"]
 
 
 @pytest.mark.parametrize("length", [4000, 5000, 8000])
