@@ -7,8 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from demo.orcid.simulator import Client
 from resolver_connector.orcid.scopes import PERMISSIONS, Scope
-from tests.support.factories import POLYTECHNIC_IDP, UNIVERSITY, make_attested_link
+from tests.support.configuration import write_configuration
+from tests.support.factories import NOON, POLYTECHNIC_IDP, UNIVERSITY, make_attested_link
 from tests.support.service import (
     AKE,
     CALLBACK,
@@ -23,6 +25,8 @@ from tests.support.service import (
     with_own_client,
 )
 from webapp.app import make_app
+from webapp.checks.orcid import check_clients
+from webapp.config.loader import load
 from webapp.pages.orcid.permissions import PERMISSION_TEXTS
 
 READ, UPDATE, PERSON = PERMISSIONS
@@ -304,3 +308,24 @@ def test_what_such_a_client_was_told_is_not_linked(web_app, maija, simulator, st
     assert page.title == "The settings have changed in the meantime"
     assert held(store) == []
     assert maija.link(simulator).title == "Your ORCID iD is connected"
+
+
+@pytest.mark.parametrize(
+    ("secret", "level", "text"), [("s" * 20, "ok", "are accepted"), ("wrong", "error", "is not accepted")]
+)
+def test_check_says_whether_orcid_accepts_it(  # noqa: PLR0917 - one for each word
+    tmp_path, simulator, running_simulator, secret, level, text
+):
+    simulator.add_client(Client(OWN_CLIENT_ID, "s" * 20, "Yliopisto", (CALLBACK,), kind="member"))
+    path = write_configuration(
+        tmp_path,
+        organisations={"yliopisto": {"orcid": {"client_id": OWN_CLIENT_ID, "client_secret": "file:secrets/own"}}},
+        secrets={"own": secret, "orcid-client-secret": "a-secret-of-the-client"},
+        orcid={"base_url": running_simulator[1].base_url},
+    )
+
+    service, own = check_clients(load(path, {}), NOON)
+
+    assert (service.level, service.details["client_id"]) == ("ok", CLIENT_ID)
+    assert (own.level, own.details["organisation"]) == (level, "yliopisto")
+    assert text in own.text

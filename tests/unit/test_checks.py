@@ -677,6 +677,10 @@ def orcid_root(ready):
             self.end_headers()
             self.wfile.write(body)
 
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
         def log_message(self, *words):
             pass
 
@@ -685,6 +689,7 @@ def orcid_root(ready):
     Root.url = f"http://127.0.0.1:{server.server_port}"
     Root.answers["/.well-known/openid-configuration"] = (200, json.dumps({"issuer": Root.url}).encode())
     Root.answers["/pub/v3.0/apiStatus"] = (200, b'{"overallOk": true}')
+    Root.answers["/oauth/revoke"] = (200, b"")
     write_configuration(ready.parent, orcid={"base_url": Root.url, "read_timeout": 0.2})
     yield Root
     server.shutdown()
@@ -729,6 +734,23 @@ def test_an_orcid_that_answers_otherwise_is_wrong(ready, orcid_root, answer, wor
     code, output = run("--config", ready, "check", "--orcid")
 
     assert code == 1
+    assert words in output
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "words"),
+    [
+        ((200, b""), 0, "ok       ORCID client   APP-0A1B2C3D4E5F6G7H and its secret are accepted"),
+        ((401, b'{"error": "invalid_client"}'), 1, "APP-0A1B2C3D4E5F6G7H or its secret is not accepted"),
+        ((503, b"<html>"), 0, "APP-0A1B2C3D4E5F6G7H could not be checked: status 503"),
+    ],
+)
+def test_each_client_is_checked_at_orcid(ready, orcid_root, answer, code, words):
+    orcid_root.answers["/oauth/revoke"] = answer
+
+    done, output = run("--config", ready, "check", "--orcid")
+
+    assert done == code
     assert words in output
 
 

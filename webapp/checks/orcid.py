@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 from resolver_connector.orcid.http import OrcidUnavailable
-from resolver_connector.orcid.revocation import RevocationOutcome
+from resolver_connector.orcid.revocation import RevocationOutcome, Revoker
+from resolver_connector.orcid.sealing import TokenPair
 from sql.store import Store
 from webapp.checks.result import CheckResult, Level
 from webapp.config.loader import Config
@@ -17,6 +19,8 @@ from webapp.wiring.status_round import make_public_api
 
 _LATE = timedelta(hours=1)
 """How long a revocation may wait without a warning."""
+_CLIENT_TIMEOUT = 20.0
+"""Seconds for the check of one client."""
 _NAMED = 10
 """How many pairs that cannot be opened are named."""
 
@@ -43,6 +47,27 @@ def check_public_api(config: Config, now: datetime) -> CheckResult:
         text = f"{url} does not answer as expected: {error.reason}; the iDs' records cannot be looked up"
         return CheckResult(Level.WARNING, "ORCID", text, fix, {"url": url})
     return CheckResult(Level.OK, "ORCID", f"{url} answers", details={"url": url})
+
+
+def check_clients(config: Config, now: datetime) -> Iterator[CheckResult]:
+    """Check that ORCID accepts each client and its secret.
+
+    Each revokes a token that does not exist, which changes nothing.
+    """
+    clients = make_orcid_clients(config)
+    for name, each in (("", clients.service), *clients.organisations.items()):
+        result = Revoker().revoke(each, TokenPair(str(uuid4())), _CLIENT_TIMEOUT, now)
+        whose = f"{name}, {each.client_id}" if name else each.client_id
+        details = {"organisation": name or None, "client_id": each.client_id}
+        if result.outcome is RevocationOutcome.REVOKED:
+            yield CheckResult(Level.OK, "ORCID client", f"{whose} and its secret are accepted", details=details)
+        elif result.outcome is RevocationOutcome.MISCONFIGURED:
+            where = f"[orcid] of organisations/{name}.toml" if name else "[orcid]"
+            fix = f"compare client_id and client_secret in {where} with ORCID's developer tools"
+            yield CheckResult(Level.ERROR, "ORCID client", f"{whose} or its secret is not accepted", fix, details)
+        else:
+            text = f"{whose} could not be checked: {result.reason}"
+            yield CheckResult(Level.WARNING, "ORCID client", text, "run the check again later", details)
 
 
 def check_token_keys(config: Config) -> Iterator[CheckResult]:

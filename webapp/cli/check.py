@@ -23,7 +23,7 @@ _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 @click.command()
 @click.option("--configuration", "only_files", is_flag=True, help="Check the files alone; open no database.")
 @click.option("--running", is_flag=True, help="Also check that the running processes have loaded these files.")
-@click.option("--orcid", is_flag=True, help="Also check that ORCID can be reached.")
+@click.option("--orcid", is_flag=True, help="Also check that ORCID can be reached and accepts the clients.")
 @click.option(
     "--last-hash",
     "known_hashes",
@@ -45,7 +45,7 @@ def check(  # noqa: PLR0913 - one argument for each option
     """
     # The connector's command does not load the pages
     from webapp.checks.configuration import check_configuration, check_running  # noqa: PLC0415
-    from webapp.checks.orcid import check_orcid, check_public_api  # noqa: PLC0415
+    from webapp.checks.orcid import check_clients, check_orcid, check_public_api  # noqa: PLC0415
     from webapp.checks.run import run_checks  # noqa: PLC0415
 
     try:
@@ -65,7 +65,7 @@ def check(  # noqa: PLR0913 - one argument for each option
     if running:
         results += check_running(config)
     if orcid:
-        results += [check_orcid(config), check_public_api(config, utc_now())]
+        results += [check_orcid(config), check_public_api(config, utc_now()), *check_clients(config, utc_now())]
     misconfigured = [problem for one in config.misconfigured.values() for problem in one.problems]
     errors = sum(one.level is Level.ERROR for one in results)
     if as_json:
