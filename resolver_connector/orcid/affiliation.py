@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, ClassVar, Final
 
 from resolver_connector.orcid.member_api import DEACTIVATED, DEPRECATED, DUPLICATE, LOCKED, ApiAnswer, MemberApi
+from resolver_connector.orcid.scopes import Scope
 from resolver_connector.orcid.tokens import AccessToken, TokenStore
 from resolver_connector.transfers.base import ChangeMessage, DeliveryFailed, DeliveryResult, Outcome, Transfer
 from resolver_connector.transfers.orcid import End, OrcidTransfer
@@ -28,7 +29,7 @@ from sql.records import (
 )
 from sql.store import Store
 
-SCOPE: Final = "/activities/update"
+SCOPE: Final = Scope.ACTIVITIES_UPDATE
 """The OAuth scope that permits to write affiliations."""
 EXTERNAL_ID_TYPE: Final = "source-work-id"
 _PREFIX: Final = "orcid-connect:"

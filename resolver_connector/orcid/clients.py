@@ -17,8 +17,6 @@ class OrcidCredentials:
     base_url: str
     """The root of ORCID's OAuth endpoints."""
     registry: Registry
-    member_api_url: str = ""
-    """The root of the member API with its version, as `https://api.orcid.org/v3.0`; empty where it is not used."""
     connect_timeout: float = 5.0
     """Seconds; so is `read_timeout`."""
     read_timeout: float = 20.0

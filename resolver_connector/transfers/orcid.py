@@ -9,7 +9,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from resolver_connector.transfers.base import TransferSettings, transfer_setting
 from shibboleth.attributes import AFFILIATION_DETAILS
@@ -43,45 +43,22 @@ class End(StrEnum):
     DELETE = "delete"
 
 
-def _ror_id(text: str) -> str:
+def _is_ror_id(text: str) -> bool:
     found = _ROR.fullmatch(text)
     if found is None:
-        raise ValueError("ror is the whole address of a ROR id in lower case, as https://ror.org/05dxps055")
+        return False
     number = 0
     for letter in found[1]:
         number = number * len(_ROR_DIGITS) + _ROR_DIGITS.index(letter)
     # ISO/IEC 7064, MOD 97-10
-    if 98 - number * 100 % 97 != int(found[2]):
-        raise ValueError("ror is no ROR id: its last two digits do not fit the others")
-    return text
+    return 98 - number * 100 % 97 == int(found[2])
 
 
-def _country(text: str) -> str:
-    if text not in COUNTRIES:
-        raise ValueError("country is no code of ISO 3166-1 in capital letters, such as FI")
-    return text
+def _is_line(text: str) -> bool:
+    return bool(text.strip()) and displayed(text) == text and len(text) <= _MAX_TEXT
 
 
-def _text(text: str) -> str:
-    if not text.strip() or displayed(text) != text or len(text) > _MAX_TEXT:
-        raise ValueError(f"organisation and city are one line of 1 to {_MAX_TEXT} visible characters")
-    return text
-
-
-def _affiliation(text: str) -> str:
-    if text not in AFFILIATIONS:
-        raise ValueError("employment and education list values of eduPersonAffiliation: " + ", ".join(AFFILIATIONS))
-    return text
-
-
-def _detail(text: str) -> str:
-    if text not in {"", *AFFILIATION_DETAILS}:
-        raise ValueError("department and title name an attribute of the sign-in: " + ", ".join(AFFILIATION_DETAILS))
-    return text
-
-
-Affiliations = Annotated[tuple[Annotated[str, AfterValidator(_affiliation)], ...], Field(strict=False)]
-Detail = Annotated[str, AfterValidator(_detail)]
+Affiliations = Annotated[tuple[str, ...], Field(strict=False)]
 
 
 class OrcidTransfer(TransferSettings):
@@ -89,14 +66,12 @@ class OrcidTransfer(TransferSettings):
 
     kind: ClassVar[str] = "orcid"
 
-    organisation: Annotated[str, AfterValidator(_text)] = transfer_setting(
+    organisation: str = transfer_setting(
         "The organisation's name, as it is written to the records.", "Example University"
     )
-    city: Annotated[str, AfterValidator(_text)] = transfer_setting("The organisation's city.", "Helsinki")
-    country: Annotated[str, AfterValidator(_country)] = transfer_setting(
-        "The organisation's country, by its code of ISO 3166-1.", "FI"
-    )
-    ror: Annotated[str, AfterValidator(_ror_id)] = transfer_setting(
+    city: str = transfer_setting("The organisation's city.", "Helsinki")
+    country: str = transfer_setting("The organisation's country, by its code of ISO 3166-1.", "FI")
+    ror: str = transfer_setting(
         "The organisation's ROR id, as ORCID knows the organisation.", "https://ror.org/05dxps055"
     )
     employment: Affiliations = transfer_setting(
@@ -107,10 +82,10 @@ class OrcidTransfer(TransferSettings):
     education: Affiliations = transfer_setting(
         "The values that are written as an education.", ["student"], default=("student",)
     )
-    department: Detail = transfer_setting(
+    department: str = transfer_setting(
         "The attribute with the department of an employment; empty: none is written.", "ou", default=""
     )
-    title: Detail = transfer_setting(
+    title: str = transfer_setting(
         "The attribute with the title of an employment; empty: none is written.", "title", default=""
     )
     end: Annotated[End, Field(strict=False)] = transfer_setting(
@@ -121,11 +96,21 @@ class OrcidTransfer(TransferSettings):
     )
 
     @model_validator(mode="after")
-    def _require_values(self) -> Self:
+    def _check_values(self) -> Self:
+        if not _is_line(self.organisation) or not _is_line(self.city):
+            raise ValueError(f"organisation and city are one line of 1 to {_MAX_TEXT} visible characters each")
+        if self.country not in COUNTRIES:
+            raise ValueError("country is no code of ISO 3166-1 in capital letters, such as FI")
+        if not _is_ror_id(self.ror):
+            raise ValueError("ror is no ROR id: it is the whole address in lower case, as https://ror.org/05dxps055")
         if not self.employment and not self.education:
             raise ValueError("employment and education are both empty, so nothing would be written")
+        if not {*self.employment, *self.education} <= {*AFFILIATIONS}:
+            raise ValueError("employment and education list values of eduPersonAffiliation: " + ", ".join(AFFILIATIONS))
         if {*self.employment} & {*self.education}:
             raise ValueError("employment and education have a value in common: write it in one of them")
+        if not {self.department, self.title} <= {"", *AFFILIATION_DETAILS}:
+            raise ValueError("department and title are attributes of the sign-in: " + ", ".join(AFFILIATION_DETAILS))
         return self
 
     def affiliation_of(self, person: Person, known: Affiliation | None = None) -> Affiliation:

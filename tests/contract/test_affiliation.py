@@ -10,6 +10,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from resolver_connector.orcid.member_api import LONGEST_WAIT, MemberApi
+from resolver_connector.orcid.revocation import RevocationQueue, Revoker
 from resolver_connector.orcid.sealing import TokenSealer
 from resolver_connector.transfers.base import DeliveryFailed
 from resolver_connector.transfers.orcid import End
@@ -29,6 +30,7 @@ from tests.support.affiliation import (
     STUDENT,
     Bench,
 )
+from tests.support.delivery import LogRecorder
 from tests.support.factories import NOON, UNIVERSITY, make_attempt, make_consent, make_link
 from tests.support.service import serve_app
 
@@ -550,3 +552,26 @@ def test_an_access_token_is_in_no_log_line_and_no_message(bench, caplog):
 
     assert token not in caplog.text
     assert token not in repr(bench.store.deliveries.list_for_person(UNIVERSITY, ACCOUNT))
+
+
+def test_an_item_ends_before_the_permission_is_given_back(bench):
+    """The revocation waits for the delivery, and nothing is left at ORCID then."""
+    bench.permit()
+    bench.work()
+    bench.remove()
+    queue = RevocationQueue(
+        bench.store,
+        bench.tokens.clients,
+        bench.tokens.sealer,
+        Revoker(),
+        LogRecorder(),
+        lambda: bench.now,
+        transfers={UNIVERSITY: (NAME,)},
+    )
+
+    queue.run()
+    assert len(bench.simulator.live_tokens(MAIJA)) == 1
+    bench.work()
+    queue.run()
+    assert bench.simulator.live_tokens(MAIJA) == []
+    assert [bool(each.body["end-date"]) for each in bench.items()] == [True]

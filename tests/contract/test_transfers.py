@@ -89,7 +89,7 @@ def deliver(harness, what, now=NOON, how=None):
 
 
 def test_every_kind_has_a_stand_and_every_stand_a_kind():
-    assert {name.partition(" ")[0] for name in HARNESSES} == set(TRANSFERS)
+    assert {name.partition(" ")[0] for name in HARNESSES} == set(TRANSFERS) - {"orcid"}
 
 
 def test_every_kind_knows_its_name():

@@ -303,3 +303,83 @@ def test_an_interface_has_a_name_in_each_language_or_none(tmp_path):
 
     assert config.organisation_settings[UNIVERSITY].transfer_labels == {"idm": labelled["label"], "nightly": {}}
     assert config.transfers[UNIVERSITY]["idm"] == RestTransfer(url=REST["url"], token=SECRET)
+
+
+# Affiliations on ORCID records
+
+RECORDS = {
+    "name": "records",
+    "kind": "orcid",
+    "organisation": "Example University",
+    "city": "Helsinki",
+    "country": "FI",
+    "ror": "https://ror.org/040af2s02",
+}
+
+
+def written_records(directory, *transfers, client=True, scopes=("/activities/update",), **settings):
+    """Write a configuration of an organisation with a client of its own."""
+    own = {"client_id": "APP-1B2C3D4E5F6G7H8J", "client_secret": "file:secrets/own", "scopes": list(scopes)}
+    organisation = {"transfer": list(transfers), **({"orcid": own} if client else {}), **settings}
+    return write_configuration(
+        directory,
+        organisations={"yliopisto": organisation},
+        orcid={"token_keys": ["file:secrets/key"]},
+        secrets={"idm": SECRET, "own": SECRET, "key": "b" * 43 + "="},
+    )
+
+
+def test_the_transfer_to_records_has_a_good_default_for_all_that_may_be_left_out(tmp_path):
+    settings = read(written_records(tmp_path, RECORDS)).organisation_settings[UNIVERSITY]
+
+    name, transfer = settings.affiliation_transfer
+    assert (name, settings.idm_transfers) == ("records", ())
+    assert (transfer.employment, transfer.education) == (("faculty", "staff", "employee"), ("student",))
+    assert (transfer.department, transfer.title, transfer.end) == ("", "", "date")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"ror": "040af2s02"}, "whole address"),
+        ({"ror": "https://ror.org/040af2s03"}, "whole address"),
+        ({"ror": "http://ror.org/040af2s02"}, "whole address"),
+        ({"ror": "https://ror.org/040AF2S02"}, "whole address"),
+        ({"country": "fi"}, "ISO 3166-1"),
+        ({"country": "UK"}, "ISO 3166-1"),
+        ({"city": " "}, "visible"),
+        ({"city": "Hel\nsinki"}, "visible"),
+        ({"organisation": "x" * 201}, "visible"),
+        ({"employment": ["professor"]}, "eduPersonAffiliation"),
+        ({"employment": [], "education": []}, "nothing would be written"),
+        ({"education": ["staff"]}, "in common"),
+        ({"department": "departmentNumber"}, "attributes of the sign-in"),
+        ({"end": "never"}, "date"),
+        ({"ror": None}, "ror"),
+    ],
+)
+def test_what_orcid_would_refuse_is_refused_by_the_configuration(tmp_path, changes, words):
+    changed = {name: value for name, value in {**RECORDS, **changes}.items() if value is not None}
+
+    assert words in problem(written_records(tmp_path, changed))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"client": False}, "no [orcid]"),
+        ({"scopes": ["/read-limited"]}, "lack /activities/update"),
+        ({"keep": "nothing"}, "has to know later what it wrote"),
+    ],
+)
+def test_a_transfer_to_records_needs_what_it_writes_with(tmp_path, settings, words):
+    assert words in problem(written_records(tmp_path, RECORDS, **settings))
+
+
+def test_two_transfers_to_records_are_refused(tmp_path):
+    assert "write the same twice" in problem(written_records(tmp_path, RECORDS, {**RECORDS, "name": "again"}))
+
+
+@pytest.mark.parametrize("ror", ["04m8m1253", "05dxps055", "00dr28g20", "02e8hzf44"])
+def test_ror_ids_of_real_organisations_are_accepted(tmp_path, ror):
+    assert read(written_records(tmp_path, {**RECORDS, "ror": f"https://ror.org/{ror}"}))

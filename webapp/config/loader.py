@@ -19,6 +19,7 @@ from typing import Any
 
 from resolver_connector.attested.receivers import Receivers
 from resolver_connector.transfers import TRANSFERS
+from resolver_connector.transfers.orcid import OrcidTransfer
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisations
 from shibboleth.person import AttributeSource, HeaderSource, VariableSource
@@ -28,7 +29,7 @@ from webapp.config.branding import BrandingSettings
 from webapp.config.errors import InvalidSetting, Misconfigured, SettingProblem
 from webapp.config.listen import AuthorityListener, ConnectorListener, WebListener, WorkerListener
 from webapp.config.mail import MailSettings
-from webapp.config.orcid_client import client_problems
+from webapp.config.orcid_client import affiliation_problems, client_problems
 from webapp.config.organisation import MisconfiguredOrganisation, OrganisationFile, OrganisationSettings
 from webapp.config.secret import Secret
 from webapp.config.service import OrcidSettings, ServiceFile, ServiceSettings, StoreSettings
@@ -241,6 +242,8 @@ class _FoundFile:
             self.problems.append(SettingProblem(str(self.path), "", f"cannot be validated: {reason}", fix))
 
     def check_client(self, service: OrcidSettings) -> None:
+        if self.file is not None and OrcidTransfer.kind in [each.kind for each in self.file.transfer]:
+            self.problems.extend(affiliation_problems(self.path, self.file.orcid))
         if self.file is not None and self.file.orcid is not None:
             simulated, kept = service.simulated, bool(service.token_keys)
             found = client_problems(

@@ -95,3 +95,13 @@ def client_problems(
         text = f"go beyond {Scope.AUTHENTICATE}, and the service has no key for the tokens of such scopes"
         fix = "add token_keys to [orcid] of the service's file, or leave them out"
         yield SettingProblem(str(file), "orcid.scopes", text, fix)
+
+
+def affiliation_problems(file: Path, client: OrganisationOrcidClient | None) -> Iterable[SettingProblem]:
+    """Yield what a transfer of kind `orcid` lacks to write with."""
+    if client is None:
+        text = 'has one of kind "orcid", and there is no [orcid] with the client that writes'
+        yield SettingProblem(str(file), "transfer", text, f'add [orcid] with scopes = ["{Scope.ACTIVITIES_UPDATE}"]')
+    elif Scope.ACTIVITIES_UPDATE not in client.scopes:
+        text = f'lack {Scope.ACTIVITIES_UPDATE}, which the transfer of kind "orcid" needs'
+        yield SettingProblem(str(file), "orcid.scopes", text, f'add "{Scope.ACTIVITIES_UPDATE}"')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from resolver_connector.orcid.scopes import Scope, permissions_in
@@ -145,6 +145,8 @@ def callback(context: AppContext, request: PageRequest) -> Redirect:
     params = CallbackParams(*(request.parameter(name) for name in ("state", "code", "error")))
     attempt = context.linking.handle_callback(request.person, request.browser, params, request.now)
     _log(request, "orcid-callback", attempt.id, outcome=attempt.outcome or "to-confirm")
+    if attempt.outcome == "unchanged":
+        _queue_affiliation(context, request)
     return Redirect(_path_of(attempt), attempt.id if attempt.closed_at is None else "")
 
 
@@ -183,11 +185,13 @@ def submit_confirmation(context: AppContext, request: PageRequest) -> Page | Red
     return Redirect(f"/me/result/{attempt_id}")
 
 
-def _affiliation_consent(context: AppContext, request: PageRequest) -> str:
-    # The text of the second box; empty where the organisation writes nothing to ORCID records
+def _affiliation_consent(context: AppContext, request: PageRequest, granted: Collection[Scope]) -> str:
+    # The text of the second box; empty where nothing is written, or the person did not permit it at ORCID
     organisation = request.person.organisation
     transfer = context.settings(organisation).affiliation_transfer
-    return "" if transfer is None else consent_text(transfer[1], organisation, request.language)
+    if transfer is None or Scope.ACTIVITIES_UPDATE not in granted:
+        return ""
+    return consent_text(transfer[1], organisation, request.language)
 
 
 def _queue_affiliation(context: AppContext, request: PageRequest) -> None:
@@ -341,7 +345,7 @@ def _confirm_page(context: AppContext, request: PageRequest, problem: Problem | 
         "unread": unread_events(context.store, person, request.person_status.link),
         "current": context.linking.current_link(person) if problem else request.person_status.link,
         "consent": _consent_text(context, request, granted),
-        "affiliation_consent": _affiliation_consent(context, request),
+        "affiliation_consent": _affiliation_consent(context, request, granted),
         # Only on the page that a form without the first tick leads to
         "affiliation_ticked": request.form.get("affiliation") == "yes",
         "token": csrf_token(request.browser, person),

@@ -24,7 +24,6 @@ def make_orcid_clients(config: Config) -> OrcidClients:
         client_secret=orcid.client_secret.reveal(),
         base_url=orcid.base_url,
         registry=config.service.registry,
-        member_api_url=orcid.member_api_url,
         connect_timeout=orcid.connect_timeout,
         read_timeout=orcid.read_timeout,
         proxy=orcid.proxy,
