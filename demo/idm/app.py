@@ -163,13 +163,8 @@ class Idm:
             ), connection_fault
         try:
             return receiver(request), connection_fault
-        except (
-            AttributeError,
-            KeyError,
-            RecursionError,
-            TypeError,
-            ValueError,
-        ):  # a member is missing or of another type
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+            # A member is missing, or of another type than the format says
             problem = "the request is malformed"
             return json_response(400, {"status": problem, "message": problem, "detail": problem}), connection_fault
 
