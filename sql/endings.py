@@ -87,8 +87,9 @@ def close_attempt_for_link(  # noqa: PLR0913 - an attempt and its link
 
 
 def _covers(newer: Row, older: Row) -> bool:
+    # Every permission authenticates, whether it says so or not
     same_client = newer["client_id"] == older["client_id"] and newer["withdrawn_at"] is None
-    return same_client and set(older["scope"].split()) <= set(newer["scope"].split())
+    return same_client and set(older["scope"].split()) - {"/authenticate"} <= set(newer["scope"].split())
 
 
 def cancel_attempts(session: Transaction, organisation_id: str, now: datetime) -> None:

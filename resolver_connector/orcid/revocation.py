@@ -32,8 +32,10 @@ TRY_TIMEOUT = 20.0
 """Seconds for a try of the worker."""
 LEASE = timedelta(minutes=1)
 """Longer than any try of the worker."""
-AWAIT_INTERVAL = timedelta(seconds=10)
-"""When a revocation is looked at again that waits for a delivery."""
+AWAIT_INTERVAL, MAX_AWAIT_INTERVAL = timedelta(seconds=10), timedelta(hours=1)
+"""When a revocation that waits for a delivery is looked at again: after as long as it has waited, within these."""
+MAX_AWAITED = 20
+"""How many that wait for a delivery a run puts back for each client: many may wait, and each costs two transactions."""
 CLIENT_PAUSE = 10.0
 """Seconds without revocations of a client after ORCID did not answer one, so that not each of many is tried in vain."""
 THREAD = "orcid-revocation"
@@ -180,17 +182,27 @@ class RevocationQueue:
         """
         worker = make_worker_id()
         for client_id in self.store.orcid_tokens.list_due_clients(self.clock()):
-            while not self._stopped and monotonic() >= self._paused_until.get(client_id, 0.0):
+            awaited = 0
+            while awaited < MAX_AWAITED and not self._stopped and not self._is_paused(client_id):
                 token = self.store.orcid_tokens.claim(client_id, worker, self.clock(), LEASE)
                 if token is None:
                     break
-                self._try(token)
+                if self.store.orcid_tokens.is_awaited(token, self.transfers.get(token.organisation, ())):
+                    self._postpone(token)
+                    awaited += 1
+                else:
+                    self._try(token)
+
+    def _is_paused(self, client_id: str) -> bool:
+        return monotonic() < self._paused_until.get(client_id, 0.0)
+
+    def _postpone(self, token: OrcidToken) -> None:
+        now = self.clock()
+        waited = now - (token.revocation_due_at or now)
+        self.store.orcid_tokens.postpone(token, now + min(max(waited, AWAIT_INTERVAL), MAX_AWAIT_INTERVAL))
 
     def _try(self, token: OrcidToken) -> None:
         tokens = self.store.orcid_tokens
-        if tokens.is_awaited(token, self.transfers.get(token.organisation, ())):
-            tokens.postpone(token, self.clock() + AWAIT_INTERVAL)
-            return
         result = self._revoke(token)
         now = self.clock()
         if result.outcome is RevocationOutcome.REVOKED:

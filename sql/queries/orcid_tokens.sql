@@ -149,19 +149,21 @@ order by obtained_at desc, id
 limit :limit;
 
 -- name: get_token_of_link
--- One that belongs to a current link, with the link's iD and person.
-select orcid_tokens.*, links.registry, links.orcid, links.person_key, links.account
+-- One that belongs to a link, with the link's iD and person.
+select orcid_tokens.*, links.registry, links.orcid, links.person_key, links.account, links.ended_at
 from orcid_tokens
 join links on links.id = orcid_tokens.link
 where orcid_tokens.id = :id;
 
--- name: withdraw_token
--- Changes a row the first time.
+-- name: withdraw_tokens_of_client
+-- Those of a link and a client: who takes a permission back at ORCID takes back all that this client has.
 update orcid_tokens
 set withdrawn_at = :now
-where id = :id
+where link = :link
+    and client_id = :client_id
     and withdrawn_at is null
-    and revoked_at is null;
+    and revoked_at is null
+returning scope;
 
 -- name: list_clients_with_due_revocations
 select client_id
@@ -186,7 +188,7 @@ where id = (
             and due.next_try_at <= :now
             and due.revoked_at is null
             and (due.lease_expires_at is null or due.lease_expires_at <= :now)
-        order by due.next_try_at, due.id
+        order by due.next_try_at
         limit 1
     )
     and revoked_at is null

@@ -117,7 +117,7 @@ LINK_ENDINGS = {
     "claimed by another account": claim,
     "merged where the client does not serve": merge,
     "kept nothing": forget,
-    "covered by another pair": lambda store: confirm_again(store, f"{SCOPES} /read-limited"),
+    "covered by another pair": lambda store: confirm_again(store, "/activities/update /read-limited"),
 }
 
 
@@ -331,16 +331,30 @@ def test_nobody_is_named_by_what_an_erasure_leaves(store, linked):
 def test_a_permission_that_was_taken_back_is_recorded_once(store, linked):
     orphan = store_token(store, make_attempt(OTHER))
 
+    confirm_again(store, "/read-limited")
+
     assert store.orcid_tokens.record_withdrawn(orphan, NOON) is None
     assert store.orcid_tokens.record_withdrawn(linked, NOON).withdrawn_at == NOON
     assert store.orcid_tokens.record_withdrawn(linked, NOON + DAY) is None
 
+    # ORCID has ended all that the client had
+    assert {each.withdrawn_at for each in store.orcid_tokens.list_for_person(UNIVERSITY, MAIJA)} == {NOON}
     events = [each for each in store.audit.list_events(UNIVERSITY, MAIJA) if each.kind == "permission-withdrawn"]
     assert [(each.actor, each.facts["scope"], each.facts["orcid"]) for each in events] == [
-        ("service", SCOPES, FIRST.uri)
+        ("service", f"{SCOPES} /read-limited", FIRST.uri)
     ]
     assert store.audit.verify(UNIVERSITY) == []
     assert current(store).current
+
+
+def test_who_has_removed_the_link_is_not_told_that_the_permission_is_gone(store, linked):
+    store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON)
+
+    assert store.orcid_tokens.record_withdrawn(linked, NOON) is None
+
+    (kept,) = store.orcid_tokens.list_for_person(UNIVERSITY, MAIJA)
+    assert kept.withdrawn_at == NOON
+    assert [each.kind for each in store.audit.list_events(UNIVERSITY, MAIJA)] == ["linked", "removed"]
 
 
 def test_sealed_texts_are_replaced_and_given_up_where_nothing_else_has_happened(store, linked):

@@ -20,7 +20,7 @@ from resolver_connector.orcid.tokens import GrantedTokens
 from shibboleth.orcid_id import Registry
 from sql.errors import StoreUnavailable
 from tests.support.delivery import LogRecorder
-from tests.support.factories import CLIENT_ID, NOON, UNIVERSITY, answered, make_consent, make_orcid_id
+from tests.support.factories import CLIENT_ID, NOON, UNIVERSITY, answered, make_consent, make_orcid_id, store_token
 from tests.support.service import (
     AKE,
     CALLBACK,
@@ -133,6 +133,10 @@ def live(simulator, bare=MAIJA):
 def remove(person):
     page = person.get("/me/remove")
     return person.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")})
+
+
+def first_pair(store, number):
+    return store.orcid_tokens.list_for_person(UNIVERSITY, f"person{number}@yliopisto.example")[0]
 
 
 def stored(store):
@@ -402,6 +406,26 @@ def test_a_revocation_waits_until_the_deliveries_that_need_the_token_have_ended(
 
     assert live(simulator) == 0
     assert [facts["tries"] for _, facts in log.lines] == [1]
+
+
+def test_many_that_wait_for_deliveries_are_put_back_a_few_at_a_time_and_for_longer(store, orcid, clock, monkeypatch):
+    monkeypatch.setattr("resolver_connector.orcid.revocation.MAX_AWAITED", 2)
+    waiting = {UNIVERSITY: ("record",)}
+    for number in range(1, 4):
+        person = f"person{number}@yliopisto.example"
+        attempt = answered(store, person, make_orcid_id(number))
+        store_token(store, attempt)
+        store.links.add(attempt, "", make_consent(), None, NOON, f"link {number}", ("record",))
+        store.links.remove(UNIVERSITY, person, "person", "asked to", NOON, None, ("record",))
+
+    revoke_due(store, orcid, clock, transfers=waiting)
+    assert [each.tries for each in map(first_pair, [store] * 3, range(1, 4))] == [0, 0, 0]
+    assert len({first_pair(store, number).next_try_at for number in range(1, 4)}) == 2
+    clock.passes(minutes=30)
+    for _ in range(2):
+        revoke_due(store, orcid, clock, transfers=waiting)
+
+    assert {first_pair(store, number).next_try_at - clock.now for number in range(1, 4)} == {timedelta(minutes=30)}
 
 
 def test_a_client_that_is_configured_no_more_cannot_revoke(removed):

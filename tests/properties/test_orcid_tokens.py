@@ -117,7 +117,7 @@ class TokenHistory(RuleBasedStateMachine):
         for older in held:
             # In the order in which ORCID gave them
             later = held[held.index(older) + 1 :]
-            older.needed = not any(set(older.scopes) <= set(newer.scopes) for newer in later)
+            older.needed = not any(set(older.scopes) - {"/authenticate"} <= set(newer.scopes) for newer in later)
 
     @rule(which=which)
     def renew(self, which):

@@ -88,20 +88,23 @@ class OrcidTokenRepository(Repository):
     def record_withdrawn(self, token_id: str, now: datetime) -> OrcidToken | None:
         """Store that the person took the permission of a pair back at ORCID.
 
-        The link goes on. The event `permission-withdrawn` is written for its person, once.
+        ORCID ends all pairs of the client then, so all of the link are marked. The link goes on. The event
+        `permission-withdrawn` is written for its person, once.
 
         Returns:
-            None if that was known, or the pair is revoked or belongs to no link.
+            None if that was known, the pair is revoked, or its link has ended: then the person is not told.
         """
         row = self.engine.fetch_one("get_token_of_link", id=token_id)
-        if row is None:
+        if row is None or row["withdrawn_at"] is not None:
             return None
         with self.organisation_transaction(row["organisation"], now) as transaction:
-            changed = transaction.session.execute("withdraw_token", id=token_id, now=rows.format_timestamp(now))
-            if changed != 1:
+            values = {"link": row["link"], "client_id": row["client_id"], "now": rows.format_timestamp(now)}
+            found = transaction.session.fetch_all("withdraw_tokens_of_client", **values)
+            if not found or row["ended_at"] is not None:
                 return None
             orcid_id = rows.orcid_id_from_row(row)
-            facts = {"orcid": orcid_id.uri, "account": row["account"], "link": row["link"], "scope": row["scope"]}
+            scope = " ".join(sorted({each for taken in found for each in taken["scope"].split()}))
+            facts = {"orcid": orcid_id.uri, "account": row["account"], "link": row["link"], "scope": scope}
             transaction.insert_event("permission-withdrawn", "service", row["person_key"], facts)
         return replace(rows.orcid_token_from_row(row, orcid_id, row["person_key"]), withdrawn_at=now)
 
