@@ -64,6 +64,7 @@ from resolver_connector.http import (
     request_path,
     spool_body,
 )
+from resolver_connector.metrics import CREDENTIALS_REFUSED, OTHER_ROUTE, count_lookup
 from resolver_connector.move import MOVE_SUFFIX, MoveRequest, move
 from resolver_connector.openapi import openapi_response
 from resolver_connector.orcid.sealing import TokenSealer
@@ -171,11 +172,7 @@ class Connector:
             if method not in {"GET", "HEAD"}:
                 raise MethodNotAllowed(("GET", "HEAD"))
             return public(self)
-        route_path = PERSON_PATH if path.startswith(PEOPLE_PATH) else path
-        if method == "POST" and path.startswith(PEOPLE_PATH) and path.endswith(MOVE_SUFFIX):
-            route_path = MOVE_PATH
-        if method == "POST" and path.startswith(PEOPLE_PATH) and path.endswith(TOKEN_SUFFIX):
-            route_path = TOKEN_PATH
+        route_path = _route_path(method, path)
         methods = ROUTES.get(route_path)
         if methods is None:
             raise NotFound
@@ -191,6 +188,8 @@ class Connector:
             _log.warning("right-missing", extra={"facts": facts})
             raise MissingRight(route.rights)
         response = route.handler(self, client, environ, path)
+        if used[0] is Right.READ:
+            count_lookup(client.organisation.id)
         if self.credential_uses is not None:
             self.credential_uses.add(client, used[0])
         return response
@@ -220,6 +219,7 @@ class Connector:
             retry_after = self.failure_limit.add(address)
             scheme = authorization.strip(OWS).partition(" ")[0].lower()
             facts = {"address": address, "scheme": scheme if scheme in {"basic", "bearer"} else "other"}
+            CREDENTIALS_REFUSED.labels(facts["scheme"]).inc()
             _log.warning("credential-refused", extra={"facts": facts})
             if retry_after:
                 raise TooManyFailures(retry_after)
@@ -232,6 +232,24 @@ class Connector:
             with suppress(StoreUnavailable):
                 self._merged = self.lookup.merged_organisations()
         return self._merged
+
+
+def _route_path(method: str, path: str) -> str:
+    if method == "POST" and path.startswith(PEOPLE_PATH) and path.endswith(MOVE_SUFFIX):
+        return MOVE_PATH
+    if method == "POST" and path.startswith(PEOPLE_PATH) and path.endswith(TOKEN_SUFFIX):
+        return TOKEN_PATH
+    return PERSON_PATH if path.startswith(PEOPLE_PATH) else path
+
+
+def requested_route(environ: Environ) -> str:
+    """Return the route of a request, for the metrics."""
+    with suppress(BadRequest):
+        path = request_path(environ)
+        route_path = _route_path(environ["REQUEST_METHOD"], path)
+        if path in PUBLIC_ROUTES or route_path in ROUTES:
+            return route_path
+    return OTHER_ROUTE
 
 
 def _get_person(connector: Connector, client: Client, environ: Environ, path: str) -> Response:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from time import monotonic
 from types import MappingProxyType
 
 import requests
 
+from resolver_connector.metrics import ORCID_REQUESTS
 from shibboleth.deadline import Deadline
 
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -61,6 +63,7 @@ def send(  # noqa: PLR0913 - all that a request depends on
     """
     deadline.check()
     locations: list[str] = []
+    begun, status = monotonic(), "none"
 
     def take_location(response: requests.Response, **_options: object) -> None:
         # Even where it follows no redirect, a Session reads the whole body of one, without our limits of time and size
@@ -84,9 +87,12 @@ def send(  # noqa: PLR0913 - all that a request depends on
                 hooks={"response": take_location},
             ) as response:
                 body, retry_after = _body(response, deadline, max_body), response.headers.get("Retry-After", "")
+                status = str(response.status_code)
                 return OrcidResponse(response.status_code, body, locations[0], retry_after)
     except requests.RequestException as error:
         raise OrcidUnavailable(_reason(error)) from None
+    finally:
+        ORCID_REQUESTS.labels(status).observe(monotonic() - begun)
 
 
 def _body(response: requests.Response, deadline: Deadline, max_body: int) -> bytes:

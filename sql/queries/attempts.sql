@@ -16,6 +16,14 @@ where (
         and expires_at > :started_at
 ) < :max_open;
 
+-- name: count_open_attempts
+-- By organisation, without zeros.
+select organisation, count(*) as count
+from attempts
+where closed_at is null
+    and expires_at > :now
+group by organisation;
+
 -- name: get_attempt
 select *
 from attempts

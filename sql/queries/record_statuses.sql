@@ -105,6 +105,15 @@ where links.organisation = :organisation
 group by links.record_state
 order by links.record_state;
 
+-- name: count_due_status_checks
+-- The number of iDs whose look-up is due.
+select count(distinct orcid) as count
+from links
+where registry = :registry
+    and next_check_at <= :now
+    and next_check_at <> ''
+    and ended_at is null;
+
 -- name: get_status_backlog
 -- When the longest waiting look-up of a registry was due; null where there is no link.
 select min(next_check_at) as oldest

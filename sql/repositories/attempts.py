@@ -69,6 +69,11 @@ class AttemptRepository(Repository):
         row = self.engine.fetch_one("get_attempt_by_state", state_hash=state_hash)
         return None if row is None else rows.attempt_from_row(row)
 
+    def count_open(self, now: datetime) -> dict[str, int]:
+        """Count the attempts that are neither closed nor expired, by organisation."""
+        found = self.engine.fetch_all("count_open_attempts", now=rows.format_timestamp(now))
+        return {row["organisation"]: row["count"] for row in found}
+
     def list_for_person(self, organisation_id: str, person_key: str, limit: int = NO_LIMIT) -> list[Attempt]:
         """Return a person's attempts that are not deleted yet, newest first."""
         found = self.engine.fetch_all(

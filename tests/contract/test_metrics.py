@@ -1,14 +1,18 @@
 """The figures for a monitoring system: right at every moment, for whoever has the token, and about nobody."""
 
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from resolver_connector.metrics import PROCESS_METRICS, REGISTRY
+from resolver_connector.orcid.http import OrcidUnavailable
 from shibboleth.orcid_id import Registry
 from sql.records import RecordState, ReleaseState
 from sql.store import open_store
+from tests.support.configuration import write_secret
 from tests.support.factories import (
     CLIENT_ID,
     NOON,
@@ -20,6 +24,8 @@ from tests.support.factories import (
     make_orcid_id,
     store_token,
 )
+from tests.support.processes.servers import ask as ask_server
+from tests.support.processes.servers import configuration, connection, running
 from tests.support.service import Clock, ask, make_orcid_client, make_web_app
 from webapp.app import make_app
 from webapp.operator.access import AdminAccess
@@ -49,9 +55,10 @@ def app(store, clock):
 
 
 def scrape(app, authorization=f"Bearer {TOKEN}"):
-    """Give the families of figures by name, and the answer."""
+    """Give the families of figures of the database by name, and the answer."""
     reply = ask(app, "/metrics", HTTP_AUTHORIZATION=authorization)
-    return {family.name: family for family in text_string_to_metric_families(reply.text)}, reply
+    families = {family.name: family for family in text_string_to_metric_families(reply.text)}
+    return {name: family for name, family in families.items() if name in METRICS}, reply
 
 
 def figures(app):
@@ -233,7 +240,7 @@ def test_no_figure_tells_of_a_person(store, app):
     families, reply = scrape(app)
 
     assert {label for family in families.values() for each in family.samples for label in each.labels} <= {
-        *("organisation", "transfer", "outcome", "kind", "reason", "state")
+        *("organisation", "transfer", "outcome", "kind", "reason", "state", "version")
     }
     for personal in ("maija", "ville", make_orcid_id().bare, UNIVERSITY_IDP, POLYTECHNIC_IDP):
         assert personal not in reply.text
@@ -251,6 +258,61 @@ def test_each_family_is_one_of_the_table(store, app):
     assert reply.header("Content-Type") == "text/plain; version=0.0.4; charset=utf-8"
     assert reply.header("Cache-Control") == "no-store"
     assert reply.header("Set-Cookie") is None
+
+
+# What the processes count
+
+
+def test_the_processes_of_a_machine_are_counted_together(tmp_path, monkeypatch):
+    (tmp_path / "metrics").mkdir()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "metrics"))
+    write_secret(tmp_path / "secrets" / "metrics", TOKEN)
+    sections = {"metrics": {"token": "file:secrets/metrics"}, "listen": {"port": 0}, "connector": {"port": 0}}
+    path = configuration(tmp_path, **sections)
+
+    with running(path, "connector") as (_, connector), running(path, "serve") as (_, pages):
+        assert [ask_server(connector).status for _ in range(3)] == [200] * 3
+        assert ask_server(connector, "/v1/nowhere").status == 404
+        with closing(connection(connector)) as wire:
+            wire.request("GET", "/v1/people/x", headers={"Authorization": "Bearer wrong"})
+            assert wire.getresponse().status == 401
+        assert ask_server(pages, "/help").status == 200
+        with closing(connection(pages)) as wire:
+            wire.request("GET", "/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+            text = wire.getresponse().read().decode()
+
+    found = {
+        (each.name, *sorted(each.labels.values())): each.value
+        for family in text_string_to_metric_families(text)
+        for each in family.samples
+    }
+    requests = "orcid_connect_http_request_duration_seconds_count"
+    assert found[requests, "/v1/people/{account}", "200", "GET", "connector"] == 3
+    assert found[requests, "/v1/people/{account}", "401", "GET", "connector"] == 1
+    assert found[requests, "404", "GET", "connector", "other"] == 1
+    assert found[requests, "/help", "200", "GET", "web"] == 1
+    assert found["orcid_connect_lookups_total", "yliopisto"] == 3
+    assert found["orcid_connect_last_lookup_timestamp_seconds", "yliopisto"] > 1_700_000_000
+    assert found["orcid_connect_credentials_refused_total", "bearer"] == 1
+
+
+def test_a_request_that_orcid_does_not_answer_is_counted():
+    before = REGISTRY.get_sample_value("orcid_connect_orcid_request_duration_seconds_count", {"status": "none"}) or 0
+
+    with pytest.raises(OrcidUnavailable):
+        make_orcid_client("http://127.0.0.1:1").check_discovery()
+
+    after = REGISTRY.get_sample_value("orcid_connect_orcid_request_duration_seconds_count", {"status": "none"})
+    assert after == before + 1
+
+
+def test_attempts_are_open_until_they_end_or_expire(store, app, clock):
+    store.attempts.close(answered(store, VILLE).id, "declined", NOON)
+    answered(store, AINO)
+
+    assert figures(app)["orcid_connect_attempts_open", "yliopisto"] == 1
+    clock.passes(hours=2)
+    assert figures(app)["orcid_connect_attempts_open", "yliopisto"] == 0
 
 
 # Who is told
@@ -292,6 +354,10 @@ def test_a_database_that_is_away_is_told_and_is_no_error(tmp_path, clock):
 def test_every_figure_is_explained_to_the_operator():
     text = OPERATOR_PAGE.read_text("utf-8")
 
+    for each in PROCESS_METRICS:
+        (family,) = each.describe()
+        assert f"| `{family.name}{'_total' * (family.type == 'counter')}` |" in text
+        assert family.documentation in text
     for metric in METRICS.values():
         assert f"| `{metric.sample_name}` | {', '.join(f'`{label}`' for label in metric.labels) or '-'} |" in text
         assert metric.help in text

@@ -27,6 +27,7 @@ KNOWS_CONNECTOR = (
     "webapp/cli/organisation/",
     "webapp/cli/serve/",
     "webapp/operator/link_list.py",
+    "webapp/operator/metrics.py",
 )
 """What of `webapp/` may import the connector: assembly, kinds of transfers, rights, the form of lists, and tests."""
 NOT_IN_THE_CONNECTOR = {"bottle", "jinja2", "babel", "webapp.app", "webapp.pages", "webapp.operator", "webapp.mail"}
@@ -82,7 +83,7 @@ LIBRARIES = {
         "resolver_connector/transfers/ldap_filter.py",
     },
     "markupsafe": {"webapp/rendering/templating.py"},
-    "prometheus_client": {"webapp/operator/metrics.py"},
+    "prometheus_client": {"resolver_connector/metrics.py", "webapp/operator/metrics.py"},
     "psycopg": {"sql/idp_role.py", "sql/engines/postgres.py", "sql/engines/watchdog.py"},
     "psycopg_pool": {"sql/engines/postgres.py"},
     "pydantic": {

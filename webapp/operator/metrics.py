@@ -10,6 +10,7 @@ import hmac
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from importlib.metadata import version
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from resolver_connector.metrics import process_metrics
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisation, Organisations
 from sql.counts import STARTED
@@ -70,6 +72,8 @@ METRICS = {
             "How long the look-up of an iD at ORCID that has waited longest is due; 0 if none is.",
             (),
         ),
+        MetricDefinition("orcid_connect_record_lookups_due", "iDs whose look-up at ORCID is due.", ()),
+        MetricDefinition("orcid_connect_build_info", "1, with the version of the program.", ("version",)),
         MetricDefinition(
             "orcid_connect_record_lookup_failures", "Batches of look-ups at ORCID since the last that succeeded.", ()
         ),
@@ -113,6 +117,7 @@ METRICS = {
         MetricDefinition(
             "orcid_connect_orcid_tokens_lost", "Token pairs that were neither revoked nor kept.", counter=True
         ),
+        MetricDefinition("orcid_connect_attempts_open", "Attempts that are neither ended nor expired."),
         MetricDefinition("orcid_connect_attempts_started", "Started attempts to link an iD.", counter=True),
         MetricDefinition(
             "orcid_connect_attempts_ended",
@@ -199,7 +204,7 @@ def metrics(context: AppContext, request: PageRequest) -> RawResponse:
 
     registry = CollectorRegistry()
     registry.register(StaticCollector())
-    return RawResponse(generate_latest(registry), _CONTENT_TYPE)
+    return RawResponse(generate_latest(registry) + process_metrics(), _CONTENT_TYPE)
 
 
 def _equal(given: str, expected: str) -> bool:
@@ -248,6 +253,7 @@ def _write_samples(store: Store) -> list[_Sample]:
 
 
 def _configuration_samples(organisations: Organisations) -> Iterator[_Sample]:
+    yield "orcid_connect_build_info", (version("orcid-connect"),), 1
     for one in organisations:
         yield "orcid_connect_organisation_misconfigured", (one.id,), 0
     for organisation_id in sorted(organisations.misconfigured):
@@ -257,7 +263,11 @@ def _configuration_samples(organisations: Organisations) -> Iterator[_Sample]:
 def _samples(store: Store, organisations: Organisations, registry: Registry, now: datetime) -> Iterator[_Sample]:
     oldest, batch = store.record_statuses.oldest_due(registry), store.record_statuses.batch(registry, now)
     yield "orcid_connect_record_lookups_overdue_seconds", (), _age(oldest, now)
+    yield "orcid_connect_record_lookups_due", (), store.record_statuses.count_due(registry, now)
     yield "orcid_connect_record_lookup_failures", (), batch.failures
+    opened = store.attempts.count_open(now)
+    for organisation_id in sorted({one.id for one in organisations} | {*organisations.misconfigured}):
+        yield "orcid_connect_attempts_open", (organisation_id,), opened.get(organisation_id, 0)
     known = {one.id for one in organisations} | {*organisations.misconfigured}
     yield from _token_samples(store, sorted(known), now)
     for one in organisations:

@@ -8,10 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resolver_connector.app import Connector
+from resolver_connector.app import Connector, requested_route
 from resolver_connector.client_address import TrustedProxies
 from resolver_connector.credential_uses import CredentialUses
 from resolver_connector.credentials import Basic, Bearer, Client, Credentials
+from resolver_connector.metrics import measured
 from resolver_connector.replica_cache import ReplicaCache
 from shibboleth.process_state import ProcessState
 from sql.store import Store
@@ -78,7 +79,7 @@ def make_connector(
         if any(one.fetches_tokens for one in config.organisation_settings.values())
         else None,
     )
-    return with_request_id(connector)
+    return with_request_id(measured(connector, "connector", requested_route))
 
 
 def make_replicas(config: Config, store: Store, directory: Path, max_age: float) -> ReplicaCache:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from resolver_connector.metrics import OTHER_ROUTE, measured
 from shibboleth.orcid_id import Registry
 from shibboleth.process_state import ProcessState
 from sql.store import Store
@@ -88,7 +89,13 @@ def make_web(
         headers=security_headers(config.orcid.base_url, secure=secure),
         clock=clock,
     )
-    return with_request_id(make_app(app))
+    return with_request_id(measured(make_app(app), "web", _route_of))
+
+
+def _route_of(environ: Mapping[str, Any]) -> str:
+    # What Bottle offers as `request.route`
+    route = environ.get("bottle.route")
+    return route.rule if route is not None else OTHER_ROUTE
 
 
 def admin_access_of(config: Config) -> AdminAccess:

@@ -171,6 +171,12 @@ class RecordStatusRepository(Repository):
             sum(row["conflicts"] for row in found),
         )
 
+    def count_due(self, registry: Registry, now: datetime) -> int:
+        """Return the number of iDs whose look-up is due."""
+        values = {"registry": registry.value, "now": rows.format_timestamp(now)}
+        (row,) = self.engine.fetch_all("count_due_status_checks", **values)
+        return int(row["count"])
+
     def oldest_due(self, registry: Registry) -> datetime | None:
         """Return when the longest overdue look-up was due.
 

@@ -2,6 +2,12 @@
 #
 # Goes to /etc/orcid-connect/connect.wsgi. To fill in:
 #     CONFIG  the configuration file of the service, for example /etc/orcid-connect/orcid-connect.toml
+import os
+
+# What the processes count for /metrics; read when the program is imported
+if os.path.isdir("/run/orcid-connect/metrics"):
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", "/run/orcid-connect/metrics")
+
 from webapp.wiring.pages import web_application
 
 application = web_application("@CONFIG@")
