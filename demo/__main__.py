@@ -66,6 +66,9 @@ What to try:
      look at {base_url}/orcid/trusted-parties and at your own page, and take it back.
      Fetch an access token, as a system of the organisation does, and find that on your own page:
      curl -X POST -H 'Authorization: {token_authorization}' {base_url}{token_address}
+  6. Hand in iDs as a research information system of {name}'s university does, by docs/research-information-system.md:
+     export CONNECT={base_url} TOKEN={attesting}
+     Its accounts end in {scope}; in place of the token's file, these are the address and the token.
 
 Press Ctrl-C to stop. {kept}
 """
@@ -214,8 +217,10 @@ def _ready_text(configuration: Configuration, options: argparse.Namespace) -> st
         authorization=configuration.credentials[maija.organisation.id].header,
         address=identity_provider.lookup_path(maija),
         permitting=ake.name,
-        token_authorization=configuration.token_credential.header,
+        token_authorization=configuration.research_credentials[ake.organisation.id].header,
+        attesting=configuration.research_credentials[maija.organisation.id].secret,
         token_address=f"/v1/people/{quote(ake.eppn, safe='')}/orcid-token",
+        scope=f"@{maija.eppn.rpartition('@')[2]}",
         kept=kept,
     )
 

@@ -74,8 +74,8 @@ class Configuration:
     """The member client of the organisation that has one of its own."""
     credentials: Mapping[str, Credential]
     """By organisation id; connected organisations only."""
-    token_credential: Credential
-    """Of the system that fetches access tokens of the organisation's own ORCID client."""
+    research_credentials: Mapping[str, Credential]
+    """Of research information systems: they hand in iDs, and fetch access tokens of an own ORCID client."""
 
 
 def write(directory: Path, base_url: str, local: LocalServices, database: str | None = None) -> Configuration:
@@ -98,7 +98,7 @@ def write(directory: Path, base_url: str, local: LocalServices, database: str | 
             description="Adds what its researchers do to their ORCID records.",
         ),
         credentials={each.id: _credential(each) for each in ORGANISATIONS if each.connected},
-        token_credential=Credential(secrets.token_hex(20)),
+        research_credentials={each.id: Credential(secrets.token_hex(20)) for each in ORGANISATIONS if each.connected},
     )
     _write_secrets(directory / "secrets", configuration)
     for each in ORGANISATIONS:
@@ -155,8 +155,12 @@ def _organisation(organisation: Organisation, credential: Credential, local: Loc
         "client_secret": "file:secrets/orcid-own-client-secret",
         "scopes": OWN_SCOPES,
     }
-    research_system = {"name": "research-system", "rights": ["tokens"], "token": f"{reference}-research-system"}
     owns_client = organisation is ARCHIPELAGO
+    research_system = {
+        "name": "research-system",
+        "rights": ["attest", "reverse", *(["tokens"] if owns_client else [])],
+        "token": f"{reference}-research-system",
+    }
     return {
         "entity_ids": [organisation.entity_id],
         "scopes": [organisation.scope],
@@ -168,7 +172,7 @@ def _organisation(organisation: Organisation, credential: Credential, local: Loc
         "stable_id": "subject-id",
         "deprecated": "ask" if organisation is NORTH else "replace",
         "name": organisation.names,
-        "credential": [{"name": "idp", "rights": ["read"], **secret}, *([research_system] if owns_client else [])],
+        "credential": [{"name": "idp", "rights": ["read"], **secret}, research_system],
         "transfer": [_register(local)] if organisation is NORTH else [],
         # One organisation has a client of its own at ORCID, with which it asks people for more than the iD
         **({"orcid": own_client} if owns_client else {}),
@@ -192,11 +196,12 @@ def _write_secrets(directory: Path, configuration: Configuration) -> None:
         "front-proof": configuration.proof,
         "orcid-client-secret": configuration.client.secret,
         "orcid-own-client-secret": configuration.own_client.secret,
-        f"{ARCHIPELAGO.id}-research-system": configuration.token_credential.secret,
         "orcid-token-key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "register": SECRET,
     }
-    for name, secret in {**own, **{id_: each.secret for id_, each in configuration.credentials.items()}}.items():
+    idps = {id_: each.secret for id_, each in configuration.credentials.items()}
+    systems = {f"{id_}-research-system": each.secret for id_, each in configuration.research_credentials.items()}
+    for name, secret in {**own, **idps, **systems}.items():
         _write(directory / name, secret + "\n").chmod(0o600)
 
 

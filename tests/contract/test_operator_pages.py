@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import tracemalloc
 from datetime import timedelta
 from hashlib import sha256
 from itertools import product
@@ -10,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
+from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisations
 from sql.records import Incident, ReleaseState
 from tests.support.factories import (
@@ -187,6 +189,26 @@ def test_the_list_has_what_the_organisation_can_hand_in_again(store, admin):
     *_, event = store.audit.list_events(UNIVERSITY)
     assert (event.kind, event.actor, event.person_key) == ("links-listed", "organisation", None)
     assert dict(event.facts) == {"by": "admin@yliopisto.example", "by_organisation": UNIVERSITY}
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_the_list_needs_little_memory_however_many_links_there_are(store, admin):
+    many = 4_000
+    attest(
+        store, [(f"p{number:06d}@yliopisto.example", make_orcid_id(number, Registry.SANDBOX)) for number in range(many)]
+    )
+    form = {"token": admin.token(), "format": "csv"}
+    tracemalloc.start()
+    try:
+        reply = admin.post(LIST.replace("<name>", "yliopisto"), form)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert len(reply.text.splitlines()) == many + 1
+    assert int(reply.header("Content-Length")) == len(reply.body)
+    # The client of this test holds the body twice; all links at once would be ten times as much
+    assert peak < 4 * len(reply.body) + 2_000_000
 
 
 def test_a_search_says_where_an_attested_id_came_from(store, admin):

@@ -266,10 +266,9 @@ def test_what_is_cancelled_is_not_removed(store, connector, people):
     assert other(connector, "GET") == nothing
     assert execute(store) == []
     assert len(linked(store)) == 20
-    assert [each.kind for each in store.audit.list_events(UNIVERSITY)][-2:] == [
-        "removals-scheduled",
-        "removals-cancelled",
-    ]
+    *_, scheduled, cancelled = store.audit.list_events(UNIVERSITY)
+    assert (scheduled.kind, cancelled.kind) == ("removals-scheduled", "removals-cancelled")
+    assert dict(cancelled.facts) == {"removals": "1", "credential": "all-rights"}
 
 
 def test_a_list_that_is_sent_again_later_leaves_alone_who_linked_since(store, connector, people):

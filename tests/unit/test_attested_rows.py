@@ -8,6 +8,7 @@ import pytest
 
 from resolver_connector.attested.rows import RowReader
 from resolver_connector.csv_file import InvalidCsvFile
+from resolver_connector.deprovision import InvalidList
 from shibboleth.orcid_id import Registry
 from sql.repositories.attested_links import AttestedLink, Refusal
 from tests.support.factories import NOON, make_orcid_id, make_organisation
@@ -211,6 +212,15 @@ def test_a_row_that_cannot_be_read_is_refused_and_the_next_is_read(rows, expecte
     _, refused = read(HEADER.encode() + rows + f"\n{AKE},{SECOND.bare},2024-03-01,CRIS\n".encode())
 
     assert refused == expected
+
+
+@pytest.mark.parametrize("lines", ["\n", " \r\n"])
+def test_ndjson_may_have_as_many_empty_lines_as_csv(lines):
+    row = json.dumps({"account": MAIJA, "orcid": FIRST.bare, "authenticated_at": "2024-03-01", "source": "CRIS"})
+
+    assert [each.line for each in read(lines * 100_000 + row, ndjson=True)[0]] == [100_001]
+    with pytest.raises(InvalidList, match="more than 100,000 of its lines are empty"):
+        read(lines * 100_001 + row, ndjson=True)
 
 
 def test_empty_lines_do_not_count_against_rows():
