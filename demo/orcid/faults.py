@@ -71,6 +71,7 @@ FAULTS: Final[dict[str, FaultType]] = {
     "api_error": FaultType(("api",), "the record API's error with the `code` given (9008); nothing is done"),
     "wrong_json": FaultType(JSON_PLACES, "the call is done, the JSON broken"),
     "empty_body": FaultType(JSON_PLACES, "the call is done, the answer has no body"),
+    "other_types": FaultType(JSON_PLACES, "every value of the JSON is of another type"),
     "numbers_as_text": FaultType(JSON_PLACES, "every number of the JSON is text"),
     "scope_reordered": FaultType(("token",), "the scopes come in reverse order"),
     "scope_reduced": FaultType(("token",), "the last scope is not granted"),
@@ -222,6 +223,18 @@ def _emptied(_fault: Fault, response: Response) -> Response:
     return Response(response.status, b"", response.headers)
 
 
+def _other_types(_fault: Fault, response: Response) -> Response:
+    return _changed(response, _of_another_type)
+
+
+def _of_another_type(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _of_another_type(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [None]
+    return 0 if isinstance(value, str) else [str(value)]
+
+
 def _numbers_as_text(_fault: Fault, response: Response) -> Response:
     return _changed(response, _as_text)
 
@@ -262,6 +275,7 @@ MODIFICATIONS: Final[dict[str, Callable[[Fault, Response], Response]]] = {
     "cut": _cut,
     "wrong_json": _broken,
     "empty_body": _emptied,
+    "other_types": _other_types,
     "numbers_as_text": _numbers_as_text,
     "scope_reordered": _scope_reordered,
 }

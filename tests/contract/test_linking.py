@@ -307,6 +307,7 @@ def test_another_error_of_orcids_has_its_page(maija):
         ("5xx", "ORCID is not answering"),
         ("wrong_json", "ORCID is not answering"),
         ("empty_body", "ORCID is not answering"),
+        ("other_types", "ORCID is not answering"),
         ("cut", "ORCID is not answering"),
         ("server_error_401", "ORCID is not answering"),
         ("scope_reduced", "ORCID did not accept the answer"),

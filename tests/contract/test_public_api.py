@@ -68,7 +68,7 @@ def test_an_unclaimed_record_is_in_no_state_of_ours(api):
         api.look_up(STATE_OF["unclaimed"], NOON)
 
 
-@pytest.mark.parametrize("fault", ["html", "5xx", "cut", "wrong_json", "empty_body", "timeout"])
+@pytest.mark.parametrize("fault", ["html", "5xx", "cut", "wrong_json", "empty_body", "other_types", "timeout"])
 @pytest.mark.parametrize("asked", [orcid_id(MAIJA), STATE_OF["locked"]], ids=["in use", "locked"])
 def test_a_fault_of_orcid_says_nothing_of_a_record(simulator, api, asked, fault):
     simulator.faults.arm("api", fault, seconds=5 if fault == "timeout" else None)

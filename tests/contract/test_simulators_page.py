@@ -214,6 +214,7 @@ def test_a_fault_of_orcid_shows_the_client_what_the_page_says(simulator, browser
         return parse_qsl(urlsplit(fail("callback", name).location).query)
 
     whole = browser.get("/oauth/jwks")
+    reference = request_at(simulator, browser, "token")[0].json
     assert fail("token", "html", status=429).status == 429
     assert fail("api", "5xx", status=502).status == 502
     assert fail("revoke", "revoke_500", status=504).status == 504
@@ -222,6 +223,9 @@ def test_a_fault_of_orcid_shows_the_client_what_the_page_says(simulator, browser
     assert fail("jwks", "wrong_json").body == whole.body[: len(whole.body) // 2]
     assert fail("jwks", "cut").body == whole.body[: len(whole.body) // 2]
     assert fail("token", "empty_body").body == b""
+    odd = fail("token", "other_types").json
+    assert (odd["access_token"], odd["expires_in"], odd.keys()) == (0, ["631138518"], reference.keys())
+    assert fail("jwks", "other_types").json == {"keys": [None]}
     assert fail("token", "numbers_as_text").json["expires_in"] == "631138518"
     assert fail("token", "scope_reordered").json["scope"] == "/activities/update /read-limited openid"
     reduced = fail("token", "scope_reduced").json
