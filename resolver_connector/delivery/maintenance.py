@@ -42,7 +42,12 @@ class Maintenance:
     """
 
     def __init__(
-        self, store: Store, policies: Iterable[RetentionPolicy], report: EventLog, misconfigured: Collection[str] = ()
+        self,
+        store: Store,
+        policies: Iterable[RetentionPolicy],
+        report: EventLog,
+        misconfigured: Collection[str] = (),
+        former_clients: Collection[str] = (),
     ) -> None:
         """Initialise the jobs.
 
@@ -51,8 +56,10 @@ class Maintenance:
             policies: One for each organisation.
             report: Writes the log.
             misconfigured: The ids of organisations without a policy, whose data is left as it is.
+            former_clients: The ids of ORCID clients that are used no more, whose tokens are revoked.
         """
         self._store = store
+        self._former_clients = former_clients
         self._misconfigured = misconfigured
         self._policies = tuple(policies)
         self._keep_nothing = tuple(each.organisation_id for each in self._policies if not each.keeps_links)
@@ -84,7 +91,7 @@ class Maintenance:
 
     def _make_tokens_due(self, now: datetime) -> None:
         # Mostly those of attempts that nobody ended
-        if due := self._store.orcid_tokens.make_due(now):
+        if due := self._store.orcid_tokens.make_due(now, self._former_clients):
             self._report("orcid-tokens-due", tokens=due)
         self._store.orcid_tokens.delete_revoked(now - KEEP_REVOKED)
 

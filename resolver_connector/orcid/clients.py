@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shibboleth.orcid_id import Registry
@@ -37,10 +37,12 @@ class OrcidClients:
     """The service's own, which each organisation uses that has none."""
     organisations: Mapping[str, OrcidCredentials] = field(default_factory=dict)
     """Those of organisations, by the organisation's id."""
+    former: Sequence[OrcidCredentials] = ()
+    """Those that are used no more, whose tokens are revoked."""
 
     def find(self, client_id: str) -> OrcidCredentials | None:
         """Return the client with this id; None if the configuration has it no more."""
-        known = (self.service, *self.organisations.values())
+        known = (self.service, *self.organisations.values(), *self.former)
         return next((each for each in known if each.client_id == client_id), None)
 
     def ids_for(self, organisation_id: str) -> tuple[str, ...]:

@@ -90,6 +90,13 @@ where revocation_due_at is null
             and ended.ended_at is not null
     );
 
+-- name: revoke_tokens_of_client
+update orcid_tokens
+set revocation_due_at = :now,
+    next_try_at = :now
+where client_id = :client_id
+    and revocation_due_at is null;
+
 -- name: list_unneeded_tokens
 -- Those that are not due to be revoked although there is neither an attempt that can still be confirmed nor a current
 -- link. An attempt counts as expired some time after it is.
@@ -268,7 +275,7 @@ order by 1, 2, 3, 4;
 
 -- name: list_sealed_tokens
 -- A page of the sealed pairs, by id.
-select id, sealed
+select id, client_id, sealed
 from orcid_tokens
 where id > :after
     and sealed is not null

@@ -13,13 +13,14 @@ from freezegun import freeze_time
 from resolver_connector.orcid.sealing import TokenPair, TokenSealer
 from sql.records import OrcidToken
 from sql.store import open_store
-from tests.support.configuration import write_configuration, write_secret
+from tests.support.configuration import CLIENT_SECRET, toml, write_configuration, write_secret
 from tests.support.database import make_sqlite
 from tests.support.factories import CLIENT_ID, NOON, UNIVERSITY, answered
 from webapp.cli.main import main
 from webapp.config.errors import Misconfigured
 from webapp.config.loader import load
 from webapp.wiring.orcid import make_orcid_clients, make_revocation_queue, make_sealer, make_token_store
+from webapp.wiring.worker import make_worker
 
 OLD, NEW = (Fernet.generate_key().decode() for _ in range(2))
 PAIR = TokenPair("an-access-token", "a-refresh-token")
@@ -33,7 +34,7 @@ def noon():
         yield
 
 
-def configure(tmp_path, *keys, organisations=None):
+def configure(tmp_path, *keys, former=()):
     """Write a configuration with these keys in files; None is one that is not there."""
     names = [f"token-key-{number}" for number, _ in enumerate(keys)]
     for name, key in zip(names, keys, strict=True):
@@ -45,7 +46,10 @@ def configure(tmp_path, *keys, organisations=None):
         "client_secret": "file:secrets/orcid-client-secret",
         "status_check_days": 0,
     }
-    return write_configuration(tmp_path, orcid=base | section, organisations=organisations)
+    tables = [{"client_id": each, "client_secret": "file:secrets/orcid-client-secret"} for each in former]
+    path = write_configuration(tmp_path, orcid=base | section)
+    path.write_text(path.read_text() + toml({"former_orcid_client": tables} if tables else {}))
+    return path
 
 
 @pytest.fixture
@@ -158,6 +162,38 @@ def test_check_says_what_keeps_pairs_from_being_revoked(tmp_path, store):
         ("error", "the configuration lacks the ORCID client APP-GONE, which got 1 token pairs"),
         ("error", "no configured key opens 1 of ORCID's token pairs, which cannot be revoked: unreadable"),
     ]
+
+
+def test_all_pairs_of_a_client_that_is_used_no_more_are_revoked(tmp_path, store):
+    config = load(configure(tmp_path, OLD, former=["APP-1F1F1F1F1F1F1F1F"]), {})
+    keep(store, "kept")
+    keep(store, "former", client_id="APP-1F1F1F1F1F1F1F1F")
+
+    make_worker(config, store, lambda: NOON).run_once()
+
+    assert make_orcid_clients(config).find("APP-1F1F1F1F1F1F1F1F").client_secret == CLIENT_SECRET
+    assert [(each.client_id, each.due) for each in store.orcid_tokens.counts()] == [
+        (CLIENT_ID, False),
+        ("APP-1F1F1F1F1F1F1F1F", True),
+    ]
+
+
+def test_the_client_that_is_used_cannot_be_a_former_one(tmp_path):
+    with pytest.raises(Misconfigured, match="has the client id of"):
+        load(configure(tmp_path, OLD, former=[CLIENT_ID]), {})
+
+
+def test_the_pairs_of_a_client_that_is_gone_can_be_given_up(tmp_path, store):
+    keep(store, "kept")
+    keep(store, "gone", client_id="APP-GONE")
+    path = configure(tmp_path, OLD)
+
+    assert run(path, "orcid-tokens", "discard", "--client", CLIENT_ID, "--yes") == (
+        1,
+        f"orcid-connect: the configuration has the client {CLIENT_ID}, by which its tokens are revoked\n",
+    )
+    assert run(path, "orcid-tokens", "discard", "--client", "APP-GONE", "--yes") == (0, "1 pair of tokens deleted\n")
+    assert [token_id for token_id, _ in store.orcid_tokens.list_sealed()] == ["kept"]
 
 
 def test_a_key_that_is_lost_or_wrong_keeps_nothing_from_starting(tmp_path, store, caplog):

@@ -118,7 +118,10 @@ def _misconfigured(config: Config, store: Store) -> Iterator[CheckResult]:
         details = {"client_id": client_id, "tokens": sum(each.count for each in own), "rejected": rejected}
         if clients.find(client_id) is None:
             text = f"the configuration lacks the ORCID client {client_id}, which got {details['tokens']} token pairs"
-            fix = "add it again until they are revoked: only the client that got a token can revoke it"
+            fix = (
+                "add it as [[former_orcid_client]] until they are revoked; if ORCID has deleted it, give them up: "
+                f"orcid-connect orcid-tokens discard --client {client_id}"
+            )
             yield CheckResult(Level.ERROR, "tokens", text, fix, details)
         elif rejected:
             text = f"ORCID does not accept the client {client_id} or its secret: {rejected} token pairs are not revoked"

@@ -29,7 +29,7 @@ from webapp.config.branding import BrandingSettings
 from webapp.config.errors import InvalidSetting, Misconfigured, SettingProblem
 from webapp.config.listen import AuthorityListener, ConnectorListener, WebListener, WorkerListener
 from webapp.config.mail import MailSettings
-from webapp.config.orcid_client import affiliation_problems, client_problems
+from webapp.config.orcid_client import FormerOrcidClient, affiliation_problems, client_problems
 from webapp.config.organisation import MisconfiguredOrganisation, OrganisationFile, OrganisationSettings
 from webapp.config.secret import Secret
 from webapp.config.service import OrcidSettings, ServiceFile, ServiceSettings, StoreSettings
@@ -53,6 +53,7 @@ class Config:
     path: Path
     service: ServiceSettings
     orcid: OrcidSettings
+    former_orcid_clients: tuple[FormerOrcidClient, ...]
     store: StoreSettings
     listen: WebListener
     connector: ConnectorListener
@@ -150,6 +151,7 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[
         path=path,
         service=file.service,
         orcid=file.orcid,
+        former_orcid_clients=file.former_orcid_client,
         store=file.store,
         listen=file.listen,
         connector=file.connector,

@@ -71,6 +71,24 @@ class OrganisationOrcidClient(Table):
         return permissions_in(" ".join(self.scopes))
 
 
+class FormerOrcidClient(Table):
+    """A client at ORCID that is used no more, whose tokens are to be revoked.
+
+    It was the service's, or an organisation's. Remove it when `orcid-connect check` says that nothing waits.
+    """
+
+    client_id: Annotated[str, AfterValidator(validators.single_line), AfterValidator(_require_unique)] = setting(
+        "Its client id. All its tokens are revoked, also those of current links, whose people may permit again.",
+        "a client id in quotes",
+        "APP-2C3D4E5F6G7H8J9K",
+    )
+    client_secret: SecretReference = setting(
+        "Its client secret: only the client that got a token can revoke it.",
+        REFERENCE,
+        "file:secrets/former-orcid-client",
+    )
+
+
 def client_problems(
     file: Path, client: OrganisationOrcidClient, service_client_id: str, *, simulated: bool, tokens_kept: bool
 ) -> Iterable[SettingProblem]:

@@ -25,6 +25,7 @@ from webapp.config.branding import BrandingSettings
 from webapp.config.errors import InvalidSetting
 from webapp.config.listen import AuthorityListener, ConnectorListener, WebListener, WorkerListener
 from webapp.config.mail import MailSettings
+from webapp.config.orcid_client import FormerOrcidClient
 from webapp.config.secret import REFERENCE, Secret
 from webapp.config.service_provider import ServiceProviderSettings
 from webapp.config.texts import A_LANGUAGE, LANGUAGES, AccessibilitySettings, Notices, RetentionSettings
@@ -310,11 +311,23 @@ class StoreSettings(Table):
         return self.url if self.password is None else validators.with_password(self.url, self.password.reveal())
 
 
+def _require_other_client(
+    clients: tuple[FormerOrcidClient, ...], info: ValidationInfo
+) -> tuple[FormerOrcidClient, ...]:
+    orcid = info.data.get("orcid")
+    if orcid is not None and orcid.client_id in {each.client_id for each in clients}:
+        raise InvalidSetting("has the client id of [orcid], which is used", "remove it, or write the earlier client id")
+    return clients
+
+
 class ServiceFile(Table):
     """The file of the service."""
 
     service: ServiceSettings = section()
     orcid: OrcidSettings = section()
+    former_orcid_client: Annotated[
+        tuple[FormerOrcidClient, ...], Field(strict=False), AfterValidator(_require_other_client)
+    ] = ()
     store: StoreSettings = section()
     listen: WebListener = section()
     connector: ConnectorListener = section()

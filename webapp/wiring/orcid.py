@@ -35,6 +35,10 @@ def make_orcid_clients(config: Config) -> OrcidClients:
             organisation_id: replace(service, client_id=each.client_id, client_secret=each.client_secret.reveal())
             for organisation_id, each in own.items()
         },
+        tuple(
+            replace(service, client_id=each.client_id, client_secret=each.client_secret.reveal())
+            for each in config.former_orcid_clients
+        ),
     )
 
 

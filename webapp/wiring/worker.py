@@ -37,6 +37,7 @@ def make_worker(config: Config, store: Store, clock: Callable[[], datetime] = ut
         RetentionPolicy(organisation_id, each.keeps_links, each.retention_days, each.uses_feed)
         for organisation_id, each in config.organisation_settings.items()
     ]
+    former_clients = [each.client_id for each in config.former_orcid_clients]
     keep_changes = timedelta(days=config.store.keep_changes)
     status_round, revocations = make_status_round(config, store), make_revocation_queue(config, store, clock)
     jobs = (
@@ -48,7 +49,7 @@ def make_worker(config: Config, store: Store, clock: Callable[[], datetime] = ut
             partial(execute_due_removals, store, config.receivers, log, misconfigured=config.misconfigured),
             INTERVAL,
         ),
-        Job("maintenance", Maintenance(store, policies, log, config.misconfigured).run, INTERVAL),
+        Job("maintenance", Maintenance(store, policies, log, config.misconfigured, former_clients).run, INTERVAL),
         Job(
             "feed-retention",
             partial(delete_old_changes, store, keep_changes, log, misconfigured=config.misconfigured),

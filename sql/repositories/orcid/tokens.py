@@ -12,7 +12,7 @@ This package opens no seal.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -20,6 +20,7 @@ from typing import Literal
 from sql import rows
 from sql.counts import Counts, add_counts
 from sql.endings import revoke_tokens
+from sql.engines.base import Row
 from sql.records import Link, OrcidToken, OrcidTokenCount
 from sql.repositories.base import NO_LIMIT, PAGE_SIZE, Repository
 
@@ -108,10 +109,14 @@ class OrcidTokenRepository(Repository):
             transaction.insert_event("permission-withdrawn", "service", row["person_key"], facts)
         return replace(rows.orcid_token_from_row(row, orcid_id, row["person_key"]), withdrawn_at=now)
 
-    def make_due(self, now: datetime) -> int:
+    def make_due(self, now: datetime, former_clients: Collection[str] = ()) -> int:
         """Make the pairs due to be revoked that no attempt and no link needs.
 
         `sql/endings.py` has done so where the program ended them; attempts that nobody ends expire.
+
+        Args:
+            now: The time.
+            former_clients: The ids of ORCID clients that are used no more: all their pairs become due.
 
         Returns:
             Their number.
@@ -124,7 +129,10 @@ class OrcidTokenRepository(Repository):
             if not changed:
                 break
             made += changed
-        return made
+        at = rows.format_timestamp(now)
+        return made + sum(
+            self.engine.execute("revoke_tokens_of_client", client_id=each, now=at) for each in former_clients
+        )
 
     def list_due_clients(self, now: datetime) -> list[str]:
         """Return the ids of the ORCID clients that have a pair to revoke now."""
@@ -205,10 +213,13 @@ class OrcidTokenRepository(Repository):
             for row in self.engine.fetch_all("count_tokens")
         ]
 
-    def list_sealed(self) -> Iterator[tuple[str, str]]:
-        """Yield id and sealed text of each pair, a page at a time."""
+    def list_sealed(self, client_id: str | None = None) -> Iterator[tuple[str, str]]:
+        """Yield id and sealed text of each pair, or of each of one client.
+
+        They are read a page at a time.
+        """
         for page in self._sealed_pages():
-            yield from page
+            yield from ((row["id"], row["sealed"]) for row in page if client_id in {None, row["client_id"]})
 
     def replace_sealed(self, change: Callable[[str, str], str | None]) -> int:
         """Replace sealed texts, and return how many.
@@ -222,7 +233,7 @@ class OrcidTokenRepository(Repository):
         for page in self._sealed_pages():
             changed: list[dict[str, str]] = [
                 {"id": token_id, "before": sealed, "sealed": new}
-                for token_id, sealed in page
+                for token_id, sealed in ((row["id"], row["sealed"]) for row in page)
                 if (new := change(token_id, sealed)) is not None
             ]
             with self.engine.transaction() as session:
@@ -252,10 +263,10 @@ class OrcidTokenRepository(Repository):
         """Delete what is left of pairs that were revoked before a time."""
         self.engine.execute("delete_revoked_tokens", before=rows.format_timestamp(before))
 
-    def _sealed_pages(self) -> Iterator[list[tuple[str, str]]]:
+    def _sealed_pages(self) -> Iterator[list[Row]]:
         after = ""
         while page := self.engine.fetch_all("list_sealed_tokens", after=after, limit=WRITE_BATCH):
-            yield [(row["id"], row["sealed"]) for row in page]
+            yield page
             after = page[-1]["id"]
 
 
