@@ -104,7 +104,8 @@ def test_the_page_says_which_addresses_each_right_opens():
 
     of_rights = text.partition("## Rights")[2].partition("\n## ")[0]
     by_right = dict(re.findall(r"^\| `([a-z]+)` \| ([^|]*) \| [^|]*\|$", of_rights, re.MULTILINE))
-    by_path = re.findall(r"^\| `(/v1/[^`]*)` \| ([A-Z, ]+) \| ((?:`[a-z]+`(?: or )?)+|none) \|", text, re.MULTILINE)
+    rows = re.findall(r"^\| (`/[^|]*`) \| ([A-Z, ]+) \| ((?:`[a-z]+`(?: or )?)+|none) \|", text, re.MULTILINE)
+    by_path = [(path, some, right) for paths, some, right in rows for path in re.findall("`([^`]*)`", paths)]
 
     assert by_right == {right: ", ".join(paths) or "nothing yet" for right, paths in opened.items()}
     assert {(path, method, right) for path, some, right in by_path for method in some.split(", ")} == listed
