@@ -108,15 +108,18 @@ class Store:
         """Close all connections; the next use opens new ones."""
         self.engine.close()
 
-    def check_schema(self) -> None:
-        """Check that the database has exactly this program's migrations.
+    def check_schema(self) -> list[str]:
+        """Check that this program runs on the schema of the database.
+
+        Returns:
+            The names of additive migrations of a newer program.
 
         Raises:
             SchemaBehind: If a migration is missing.
-            SchemaAhead: If the database has an unknown one.
+            SchemaAhead: If the database has an unknown one that is not additive.
             MigrationChanged: If an applied one is not what it was.
         """
-        check_current(self.engine)
+        return check_current(self.engine)
 
     def check_writable(self) -> int:
         """Commit a write that changes nothing, at most once a second in a process.

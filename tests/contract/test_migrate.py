@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from click.testing import CliRunner
 
 from sql.errors import MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
-from sql.migrate import MIGRATIONS, migrate, pending
+from sql.migrate import MIGRATIONS, PlannedMigration, migrate, pending, plan
 from sql.store import open_store
-from tests.support.factories import NOON, UNIVERSITY, make_link
+from tests.support.configuration import store_section, write_configuration
+from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
+from webapp.cli.main import main
 
 ALL = sorted(path.name for path in MIGRATIONS.iterdir())
 
@@ -120,6 +124,52 @@ def test_a_database_of_a_newer_program_is_left_alone(empty, directory):
     assert str(raised.value) == "database is ahead: 9004_more.sql; run a newer orcid-connect"
     with pytest.raises(SchemaAhead):
         empty.check_schema()
+
+
+NEXT = "-- Additive since {since}\nalter table links add column remark text;\ncreate table more (a text);\n"
+
+
+def test_a_program_runs_on_what_the_next_release_has_added_and_says_so(empty, empty_url, directory, tmp_path):
+    migrate(empty.engine, NOON)
+    make_link(empty)
+    (directory / "9004_more.sql").write_text(NEXT.format(since=ALL[-1]))
+
+    assert plan(empty.engine, directory) == [PlannedMigration("9004_more.sql", additive=True)]
+    migrate(empty.engine, NOON, directory)
+
+    assert empty.check_schema() == ["9004_more.sql"]
+    empty.lookup().check_schema()
+    assert migrate(empty.engine, NOON) == []
+    make_link(empty, "ville@yliopisto.example", make_orcid_id(2))
+    assert empty.links.count(UNIVERSITY) == 2
+    path = write_configuration(tmp_path / "etc", store=store_section(tmp_path / "etc", empty_url))
+    told = CliRunner().invoke(main, ["--config", str(path), "check"])
+    assert told.exit_code == 0
+    assert "a newer version has added 9004_more.sql; this version runs on it" in told.output
+
+
+@pytest.mark.parametrize("since", ["9003_unknown.sql", "9004_more.sql"])
+def test_what_is_additive_to_a_later_program_only_is_ahead(empty, directory, since):
+    (directory / "9004_more.sql").write_text(NEXT.format(since=since))
+    migrate(empty.engine, NOON, directory)
+
+    with pytest.raises(SchemaAhead):
+        empty.check_schema()
+
+
+def test_a_plan_says_what_needs_the_services_stopped_and_changes_nothing(empty, empty_url, directory, tmp_path):
+    path = write_configuration(tmp_path / "etc", store=store_section(tmp_path / "etc", empty_url))
+
+    def planned(*options):
+        return CliRunner().invoke(main, ["--config", str(path), "migrate", "--plan", *options]).output
+
+    assert planned() == f"{ALL[0]}  not additive: stop the services before it\n"
+    assert json.loads(planned("--json")) == {"pending": [{"name": name, "additive": False} for name in ALL]}
+    assert pending(empty.engine) == ALL
+    migrate(empty.engine, NOON)
+    assert planned() == "the database is up to date\n"
+    (directory / "9004_more.sql").write_text("drop table links;\n")
+    assert plan(empty.engine, directory) == [PlannedMigration("9004_more.sql", additive=False)]
 
 
 def test_a_migration_changed_after_it_was_applied_is_an_error(empty, directory):

@@ -51,7 +51,9 @@ def check_store(
     """Check the database, then the links, audit log and deliveries in it."""
     url = config.store.url
     try:
-        store.check_schema()
+        if newer := store.check_schema():
+            text = f"{url}, a newer version has added {', '.join(newer)}; this version runs on it"
+            yield CheckResult(Level.INFO, "store", text, details={"newer": newer})
         yield CheckResult(Level.OK, "store", f"{url}, no migration missing", details={"url": url})
         yield _check_writable(store, url)
         for settings in config.organisation_settings.values():

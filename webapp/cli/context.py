@@ -72,7 +72,9 @@ def open_store(config: Config, *, check_schema: bool = True) -> Iterator[Store]:
         raise Misconfigured([SettingProblem(str(config.path), "store.url", str(error), fix)]) from None
     try:
         if check_schema:
-            store.check_schema()
+            newer = store.check_schema()
+            if newer:
+                log.warning("schema-newer", migrations=" ".join(newer))
         yield store
     finally:
         store.close()

@@ -23,7 +23,8 @@ def load_config_and_store(config_path: Path | str) -> tuple[Config, Store]:
     configure_logging(config.service.log)
     log_misconfigured(config)
     store = open_store(config.store.reveal(), timeout=config.store.busy_timeout)
-    store.check_schema()
+    if newer := store.check_schema():
+        log.warning("schema-newer", migrations=" ".join(newer))
     return config, store
 
 
