@@ -56,6 +56,7 @@ screenshots: packages $(VENV)/test
 soak: packages $(VENV)/test
 	KILLS=1000 $(BIN)/pytest -q tests/faults/test_kill_worker.py
 	KILLS=500 $(BIN)/pytest -q tests/faults/test_kill_import.py
+	KILLS=500 $(BIN)/pytest -q tests/faults/test_kill_affiliation.py
 
 # Sentences from the sources into the template of catalogues, and from there into each catalogue; says what is missing
 catalogues: $(VENV)/test

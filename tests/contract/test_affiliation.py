@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from click.testing import CliRunner
 from cryptography.fernet import Fernet
 
 from resolver_connector.orcid.member_api import LONGEST_WAIT, MemberApi
@@ -15,24 +16,32 @@ from resolver_connector.orcid.sealing import TokenSealer
 from resolver_connector.transfers.base import DeliveryFailed
 from resolver_connector.transfers.orcid import End
 from shibboleth.deadline import Deadline
+from sql.migrate import migrate
 from sql.records import DeliveryState
+from sql.store import open_store
 from tests.support.affiliation import (
     ACCOUNT,
     BOTH,
+    KEY,
     MAIJA,
     MEMBER,
     NAME,
     NOTHING,
     OTHER,
+    REQUIRED,
     ROR,
     SETTINGS,
     STAFF,
     STUDENT,
     Bench,
 )
+from tests.support.configuration import write_configuration
 from tests.support.delivery import LogRecorder
 from tests.support.factories import NOON, UNIVERSITY, make_attempt, make_consent, make_link
 from tests.support.service import serve_app
+from webapp.checks.deliveries import check_deliveries
+from webapp.cli.main import main
+from webapp.config.loader import load
 
 DELETE = SETTINGS.model_copy(update={"end": End.DELETE})
 
@@ -40,7 +49,10 @@ DELETE = SETTINGS.model_copy(update={"end": End.DELETE})
 @pytest.fixture
 def bench(store, running_simulator):
     simulator, _ = running_simulator
-    return Bench(store, simulator)
+    simulator.reset()
+    bench = Bench(store, simulator)
+    bench.link()
+    return bench
 
 
 def external_ids(item):
@@ -575,3 +587,49 @@ def test_an_item_ends_before_the_permission_is_given_back(bench):
     queue.run()
     assert bench.simulator.live_tokens(MAIJA) == []
     assert [bool(each.body["end-date"]) for each in bench.items()] == [True]
+
+
+# The command and the check
+
+
+def test_the_test_of_the_transfer_writes_to_nobodys_record(tmp_path, running_simulator):
+    simulator, _ = running_simulator
+    simulator.reset()
+    path = write_records(tmp_path, simulator.base_url)
+
+    done = CliRunner().invoke(main, ["--config", str(path), "transfer", "test", "yliopisto"])
+    assert (done.exit_code, "the member API works; no record was written" in done.output) == (0, True)
+    assert {each["path"].rpartition("/")[2] for each in simulator.call_log.list_requests()} == {"apiStatus"}
+
+    for make_fail in (
+        lambda: replace(simulator.options, api_ok=False),
+        lambda: simulator.faults.arm("api", "html") and simulator.options,
+        lambda: simulator.faults.arm("api", "cut") and simulator.options,
+    ):
+        simulator.options = make_fail()
+        done = CliRunner().invoke(main, ["--config", str(path), "transfer", "test", "yliopisto"])
+        assert (done.exit_code, "temporary" in done.output) == (1, True)
+        simulator.options = replace(simulator.options, api_ok=True)
+
+
+def test_a_link_without_a_permission_is_not_missing_at_orcid(tmp_path, running_simulator):
+    path = write_records(tmp_path, running_simulator[0].base_url)
+    config = load(path, {})
+    store = open_store(config.store.reveal())
+    migrate(store.engine, NOON)
+    make_link(store)
+
+    found = [each.text for each in check_deliveries(config.organisation_settings[UNIVERSITY], store, NOON)]
+    assert found == ["yliopisto, nothing waits for records"]
+    assert len(config.organisation_settings[UNIVERSITY].transfers) == 1
+
+
+def write_records(directory, orcid_url):
+    """Write the configuration of an organisation that writes to ORCID records."""
+    own = {"client_id": MEMBER.client_id, "client_secret": "file:secrets/own", "scopes": ["/activities/update"]}
+    return write_configuration(
+        directory,
+        organisations={"yliopisto": {"orcid": own, "transfer": [{"name": NAME, "kind": "orcid", **REQUIRED}]}},
+        orcid={"base_url": orcid_url, "token_keys": ["file:secrets/key"]},
+        secrets={"own": "s" * 40, "key": KEY},
+    )

@@ -28,7 +28,10 @@ def store(tmp_path):
 @pytest.fixture
 def bench(store, running_simulator):
     simulator, _ = running_simulator
-    return Bench(store, simulator)
+    simulator.reset()
+    bench = Bench(store, simulator)
+    bench.link()
+    return bench
 
 
 def make_maija(bench, settings=SETTINGS, **said):

@@ -10,10 +10,9 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import threading
 from collections import defaultdict
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -25,7 +24,8 @@ from resolver_connector.orcid.sealing import TokenSealer
 from sql.records import DeliveryState
 from tests.support.factories import UNIVERSITY
 from tests.support.processes.killed_worker import TOKEN_KEYS
-from tests.support.processes.killer import KilledServer, ServerKilled
+from tests.support.processes.killed_workers import WORKERS, KilledProcess, Workers
+from tests.support.processes.killer import ServerKilled
 from tests.support.service import WebClient, run_orcid_simulator
 
 KILLS = int(os.environ.get("KILLS", "20"))
@@ -33,9 +33,8 @@ SEED = int(os.environ.get("SEED", "20260115"))
 PEOPLE = [f"person{number}@yliopisto.example" for number in range(1, 13)]
 OWN = {person: (made_up_id(2 * number), made_up_id(2 * number + 1)) for number, person in enumerate(PEOPLE, 1000)}
 """The two iDs of each person."""
-LONGEST_WEB, LONGEST_WORKER = 120, 30
-"""After how many moments that matter a web server and a worker are dead at the latest."""
-WORKERS = 2
+LONGEST_WEB = 120
+"""After how many moments that matter a web server is dead at the latest."""
 
 
 class Recording(Idm):
@@ -49,54 +48,6 @@ class Recording(Idm):
         answer, trick = super().handle(request)
         self.log.append((json.loads(request.body)["data"], json.loads(answer.body)))
         return answer, trick
-
-
-class KilledProcess(KilledServer):
-    """Web servers or workers, one at a time."""
-
-    def __init__(self, kind, *urls):
-        self.kind = kind
-        super().__init__(*urls)
-
-    def command(self, *urls):
-        return ["tests.support.processes.killed_worker", self.kind, *urls]
-
-    def start_until(self, last, word="now"):
-        """Let one live that dies at its n-th moment; 0 for never."""
-        self.start(f"{last} {word}")
-
-
-class Workers:
-    """So many workers at once, each of them followed by another when it dies."""
-
-    def __init__(self, urls, rng):
-        self._lives = [random.Random(rng.random()) for _ in range(WORKERS)]
-        self._nurseries = [KilledProcess("worker", *urls) for _ in range(WORKERS)]
-        self._threads = []
-        self._ended = False
-        self.deaths = 0
-
-    def __enter__(self):
-        pairs = zip(self._nurseries, self._lives, strict=True)
-        self._threads = [threading.Thread(target=self._follow, args=pair) for pair in pairs]
-        for each in self._threads:
-            each.start()
-        return self
-
-    def _follow(self, server, rng):
-        while not self._ended:
-            server.start_until(rng.randint(1, LONGEST_WORKER))
-            assert server.process.stdout.readline() == "dead\n"
-            self.deaths += 1
-
-    def __exit__(self, *_):
-        self._ended = True
-        for server, thread in zip(self._nurseries, self._threads, strict=True):
-            while thread.is_alive():
-                with suppress(ProcessLookupError):
-                    os.kill(server.pid, signal.SIGKILL)
-                thread.join(0.1)
-            server.close()
 
 
 @pytest.fixture
@@ -125,7 +76,7 @@ def test_every_change_arrives_once_and_in_order_when_processes_are_killed(store,
     with ExitStack() as stack:
         web = KilledProcess("web", *urls)
         stack.callback(web.close)
-        with Workers(urls, rng) as workers:
+        with Workers("worker", urls, rng) as workers:
             killed = _people_come(web, simulator, store, rng, workers)
         assert killed + workers.deaths >= KILLS
         for _ in range(WORKERS):

@@ -6,8 +6,6 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from cryptography.fernet import Fernet
-
 from demo.orcid.simulator import Client
 from resolver_connector.orcid.affiliation import SCOPE, AffiliationTransfer
 from resolver_connector.orcid.clients import OrcidClients, OrcidCredentials
@@ -24,7 +22,7 @@ from tests.support.service import orcid_id
 
 NAME = "records"
 """The name of the transfer."""
-KEY = Fernet.generate_key().decode()
+KEY = "k" * 43 + "="
 ACCOUNT = "maija@yliopisto.example"
 MAIJA, OTHER = "0009-0000-0001-1111", "0009-0000-0002-2224"
 ROR = "https://ror.org/040af2s02"
@@ -37,6 +35,21 @@ BOTH = replace(STAFF, sections=frozenset(AffiliationSection))
 NOTHING = Affiliation()
 
 
+def make_tokens(store, base_url):
+    """Build what keeps the tokens of the university's own client."""
+    own = OrcidCredentials(MEMBER.client_id, MEMBER.secret, base_url, Registry.SANDBOX)
+    clients = OrcidClients(replace(own, client_id="APP-SERVICE"), {UNIVERSITY: own})
+    return TokenStore(store, clients, TokenSealer([KEY]), Revoker(), LogRecorder())
+
+
+def make_transfer(store, tokens, base_url, clock, settings=SETTINGS):
+    """Build the transfer, with the rate that all processes share."""
+    reserve = store.affiliations.reserve_request
+    url = f"{base_url}/api/v3.0"
+    api = MemberApi(url, lambda client: reserve(client, clock(), INTERVAL, LONGEST_WAIT), 2, 2)
+    return AffiliationTransfer(settings, store, tokens, api)
+
+
 @dataclass
 class Bench:
     """A person with a link, and a worker that writes to the record."""
@@ -45,21 +58,18 @@ class Bench:
     simulator: object
     settings: OrcidTransfer = SETTINGS
     now: datetime = NOON
+    account: str = ACCOUNT
     tokens: TokenStore | None = None
 
     def __post_init__(self):
-        self.simulator.reset()
         self.simulator.clients[MEMBER.client_id] = MEMBER
-        credentials = OrcidCredentials(MEMBER.client_id, MEMBER.secret, self.simulator.base_url, Registry.SANDBOX)
-        clients = OrcidClients(replace(credentials, client_id="APP-SERVICE"), {UNIVERSITY: credentials})
-        self.tokens = TokenStore(self.store, clients, TokenSealer([KEY]), Revoker(), LogRecorder())
-        self.link()
+        self.tokens = make_tokens(self.store, self.simulator.base_url)
 
     # The person
 
     def link(self, bare=MAIJA, scopes=(SCOPE,)):
         """Link the iD, in place of an earlier one, with these scopes."""
-        earlier, attempt = self.current, answered(self.store, ACCOUNT, orcid_id(bare), now=self.now)
+        earlier, attempt = self.current, answered(self.store, self.account, orcid_id(bare), now=self.now)
         self.grant(bare, scopes, attempt)
         self.store.links.add(
             attempt,
@@ -75,7 +85,7 @@ class Bench:
         """Permit at ORCID, as when the iD is connected again."""
         pair = self.simulator.issue_tokens(MEMBER.client_id, bare, scopes)
         granted = GrantedTokens(TokenPair(pair.access, pair.refresh), frozenset(scopes))
-        known = attempt or answered(self.store, ACCOUNT, orcid_id(bare), now=self.now)
+        known = attempt or answered(self.store, self.account, orcid_id(bare), now=self.now)
         assert self.tokens.store_sealed(granted, known, self.tokens.clients.organisations[UNIVERSITY], self.now)
         if attempt is None:
             self.store.attempts.close_for_link(known.id, "unchanged", self.current.id, self.now)
@@ -83,7 +93,7 @@ class Bench:
 
     @property
     def current(self):
-        return self.store.links.get(UNIVERSITY, ACCOUNT)
+        return self.store.links.get(UNIVERSITY, self.account)
 
     def permit(self, said=STAFF):
         assert self.store.affiliations.permit(self.current, make_consent(at=self.now), said, NAME, self.now)
@@ -95,27 +105,20 @@ class Bench:
         return self.store.affiliations.withdraw(self.current, NAME, self.now)
 
     def remove(self):
-        self.store.links.remove(UNIVERSITY, ACCOUNT, "person", "own wish", self.now, transfers=(NAME,))
+        self.store.links.remove(UNIVERSITY, self.account, "person", "own wish", self.now, transfers=(NAME,))
 
     def permission(self):
         return self.store.affiliations.permission(self.current.id)
 
     def rows(self):
         """Section, state and whether the put-code is known of each item."""
-        found = self.store.affiliations.list_items(UNIVERSITY, ACCOUNT)
+        found = self.store.affiliations.list_items(UNIVERSITY, self.account)
         return sorted((each.section.value, each.state.value) for each in found)
 
     # The worker
 
     def transfer(self):
-        reserve = self.store.affiliations.reserve_request
-        api = MemberApi(
-            f"{self.simulator.base_url}/api/v3.0",
-            lambda client: reserve(client, self.now, INTERVAL, LONGEST_WAIT),
-            2,
-            2,
-        )
-        return AffiliationTransfer(self.settings, self.store, self.tokens, api)
+        return make_transfer(self.store, self.tokens, self.simulator.base_url, lambda: self.now, self.settings)
 
     def work(self, *, minutes=5):
         """Let the worker work, and return the outcome of the newest delivery."""
@@ -127,7 +130,7 @@ class Bench:
         return self.delivery().outcome
 
     def delivery(self):
-        return self.store.deliveries.newest_of_transfer(UNIVERSITY, ACCOUNT, NAME)
+        return self.store.deliveries.newest_of_transfer(UNIVERSITY, self.account, NAME)
 
     # The record
 

@@ -2,7 +2,7 @@
 
 Each does so at a chosen step.
 
-    python -m tests.support.processes.killed_worker web|worker STORE_URL IDM_URL ORCID_URL
+    python -m tests.support.processes.killed_worker web|worker|records STORE_URL IDM_URL ORCID_URL
 
 It reads a number and a word for each process from standard input, and writes the port (0 for a worker) and process id,
 and `dead` at the end of the process. At its n-th step the process kills itself (SIGKILL); 0 means never. With the word
@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import waitress
@@ -31,6 +32,8 @@ from resolver_connector.transfers.rest import RestTransfer
 from sql.repositories.delivery.deliveries import DeliveryRepository
 from sql.repositories.orcid.tokens import OrcidTokenRepository
 from sql.store import Store, open_store
+from tests.support.affiliation import NAME as RECORDS
+from tests.support.affiliation import make_tokens, make_transfer
 from tests.support.delivery import ORGANISATIONS, LogRecorder
 from tests.support.factories import UNIVERSITY
 from tests.support.service import make_orcid_client, make_revocation_queue, make_web_app
@@ -143,6 +146,20 @@ class KillingRevoker:
         return result
 
 
+class KillingApi:
+    """ORCID's member API with a step before and after each request."""
+
+    def __init__(self, api, counter):
+        self._api = api
+        self._counter = counter
+
+    def request(self, *arguments):
+        self._counter.step()
+        answer = self._api.request(*arguments)
+        self._counter.step()
+        return answer
+
+
 class KillingTransfer:
     """A transfer with a step before a change is sent and after it has arrived."""
 
@@ -189,14 +206,21 @@ def start_until(kind, urls, line, listener):
     counter = StepCounter(int(last))
     if kind == "web":
         serve(listener, store_url, idm_url, orcid_url, counter, at_once=word == "now")
-    else:
-        store = KillingStore(store_url, counter)
-        dispatcher = make_dispatcher(store, idm_url, counter)
-        queue = make_revocation_queue(
-            store, make_orcid_client(orcid_url), TOKEN_KEYS, now, revoker=KillingRevoker(counter), report=LogRecorder()
+        return
+    store = KillingStore(store_url, counter)
+    if kind == "records":
+        tokens = make_tokens(store, orcid_url)
+        transfer = make_transfer(store, tokens, orcid_url, now)
+        transfer = replace(transfer, api=KillingApi(transfer.api, counter))
+        dispatcher = Dispatcher(
+            store, ORGANISATIONS, {UNIVERSITY: {RECORDS: transfer}}, LogRecorder(), now, settings=SETTINGS
         )
-        jobs = [Job("orcid-tokens", lambda _now: queue.run())]
-        Worker(dispatcher, jobs, LogRecorder(), now).run()
+        known = {"clients": tokens.clients, "transfers": {UNIVERSITY: (RECORDS,)}}
+    else:
+        dispatcher, known = make_dispatcher(store, idm_url, counter), {}
+    client, words = make_orcid_client(orcid_url), {"revoker": KillingRevoker(counter), "report": LogRecorder(), **known}
+    queue = make_revocation_queue(store, client, TOKEN_KEYS, now, **words)
+    Worker(dispatcher, [Job("orcid-tokens", lambda _now: queue.run())], LogRecorder(), now).run()
 
 
 def _write_line(line):
