@@ -69,6 +69,7 @@ FAULTS: Final[dict[str, FaultType]] = {
     "server_error_401": FaultType(("token", "revoke"), "401 with `server_error`; nothing is done"),
     "invalid_client": FaultType(("token", "revoke"), "401 with `invalid_client`; nothing is done"),
     "api_error": FaultType(("api",), "the record API's error with the `code` given (9008); nothing is done"),
+    "invalid_token": FaultType(("api",), "401 with `invalid_token`, although the token is valid; nothing is done"),
     "wrong_json": FaultType(JSON_PLACES, "the call is done, the JSON broken"),
     "empty_body": FaultType(JSON_PLACES, "the call is done, the answer has no body"),
     "other_types": FaultType(JSON_PLACES, "every value of the JSON is of another type"),

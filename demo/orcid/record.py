@@ -101,7 +101,8 @@ def _find_tokens(simulator: OrcidSimulator, request: Request, host: str) -> Toke
         return None
     tokens = simulator.data.by_access_token.get(token)
     deletes_own = tokens is not None and tokens.revoked == "USER_REVOKED" and request.method == "DELETE"
-    if tokens is None or not (tokens.live(simulator.now()) or deletes_own):
+    refused = request.fault is not None and request.fault.name == "invalid_token"
+    if refused or tokens is None or not (tokens.live(simulator.now()) or deletes_own):
         body = {"error": "invalid_token", "error_description": f"Invalid access token: {token}"}
         raise OAuthError(401, body)
     return tokens

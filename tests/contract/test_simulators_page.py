@@ -220,6 +220,7 @@ def test_a_fault_of_orcid_shows_the_client_what_the_page_says(simulator, browser
     assert fail("revoke", "revoke_500", status=504).status == 504
     assert fail("token", "server_error_401").json["error"] == "server_error"
     assert fail("revoke", "invalid_client").json["error"] == "invalid_client"
+    assert fail("api", "invalid_token").json["error"] == "invalid_token"
     assert fail("jwks", "wrong_json").body == whole.body[: len(whole.body) // 2]
     assert fail("jwks", "cut").body == whole.body[: len(whole.body) // 2]
     assert fail("token", "empty_body").body == b""
