@@ -69,6 +69,7 @@ LIBRARIES = {
         "webapp/cli/removals.py",
         "webapp/cli/replica.py",
         "webapp/cli/serve/__init__.py",
+        "webapp/cli/store.py",
         "webapp/cli/transfer.py",
     },
     "cryptography": {"resolver_connector/orcid/sealing.py", "webapp/config/base.py"},
@@ -84,7 +85,7 @@ LIBRARIES = {
     },
     "markupsafe": {"webapp/rendering/templating.py"},
     "prometheus_client": {"resolver_connector/metrics.py", "webapp/operator/metrics.py"},
-    "psycopg": {"sql/idp_role.py", "sql/engines/postgres.py", "sql/engines/watchdog.py"},
+    "psycopg": {"sql/idp_role.py", "sql/engines/postgres.py", "sql/engines/watchdog.py", "sql/store_copy.py"},
     "psycopg_pool": {"sql/engines/postgres.py"},
     "pydantic": {
         "resolver_connector/transfers/file.py",
@@ -110,7 +111,7 @@ LIBRARIES = {
     "pythonjsonlogger": {"webapp/log.py"},
     "requests": {"resolver_connector/orcid/http.py"},
     "saml2": {"resolver_connector/authority/query.py", "resolver_connector/authority/saml.py"},
-    "sqlite_utils": {"sql/replica.py", "sql/engines/sqlite.py"},
+    "sqlite_utils": {"sql/replica.py", "sql/engines/sqlite.py", "sql/store_copy.py"},
     "waitress": {"webapp/cli/serve/server.py"},
 }
 """Where each outside library is imported; a new place is a decision, and so is a new library."""

@@ -22,6 +22,7 @@ from webapp.cli.orcid_tokens import orcid_tokens
 from webapp.cli.organisation import organisation
 from webapp.cli.replica import replica
 from webapp.cli.serve import authority, connector, serve
+from webapp.cli.store import store
 from webapp.cli.transfer import transfer
 from webapp.config.loader import DEFAULT_PATH, PATH_VARIABLE
 from webapp.log import configure_logging
@@ -67,6 +68,7 @@ for _command in (
     handout,
     idp_role,
     replica,
+    store,
 ):
     main.add_command(_command)
 accept_dash_values(main)
