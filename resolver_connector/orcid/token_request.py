@@ -63,7 +63,7 @@ class TokenRequest:
         scope = body.pop("scope", "")
         if body or not isinstance(scope, str):
             raise BadRequest('the body is neither empty nor {"scope": "..."}')
-        wanted = frozenset(scope.split())
+        wanted = frozenset(scope.split(" ") if scope else ())
         if not wanted <= {*PERMISSIONS}:
             raise BadRequest(f"scope has others than {', '.join(PERMISSIONS)}")
         return cls(person, wanted)

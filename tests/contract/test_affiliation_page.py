@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from sql.store import open_store
-from tests.support.affiliation import MAIJA, MEMBER, NAME, SETTINGS, Bench
+from tests.support.affiliation import ACCOUNT, MAIJA, MEMBER, NAME, SETTINGS, Bench
 from tests.support.database import make_sqlite
 from tests.support.factories import UNIVERSITY
 from tests.support.service import WebClient, make_orcid_client, make_web_app, with_settings
@@ -92,6 +92,23 @@ def test_it_can_be_stopped_without_ending_the_link(bench):
         "affiliation-withdrawn",
         "affiliation-closed",
     ]
+
+
+@pytest.mark.parametrize("path", ["/me/affiliation", "/me", "/me/start", "/me/data", "/me/result/x"])
+def test_the_next_holder_of_the_account_neither_sees_nor_continues_it(bench, path):
+    bench.store.links.remove(UNIVERSITY, ACCOUNT, "person", "to be made again", bench.now)
+    bench.link(issued="20040826")
+    tick(make_maija(bench, funetEduPersonEPPNTimeStamp="20040826"), agree="yes")
+    bench.work()
+
+    heir = make_maija(bench, title="Professor", funetEduPersonEPPNTimeStamp="20260101")
+    page = heir.get(path)
+
+    assert MAIJA not in page.text
+    assert bench.current is None
+    bench.work()
+    (item,) = bench.items()
+    assert (item.body["role-title"], item.body["end-date"] is None) == ("Librarian", False)
 
 
 def test_another_sign_in_that_says_something_else_changes_the_entry(bench):

@@ -123,6 +123,8 @@ def test_it_is_the_newest_that_has_the_scope(store, scope, token):
         ([(OWN_CLIENT_ID, READ), (OWN_CLIENT_ID, UPDATE)], {"scope": f"{READ} {UPDATE}"}, (409, "scope-not-granted")),
         ([(OWN_CLIENT_ID, READ)], {"scope": "/read-public"}, (400, None)),
         ([(OWN_CLIENT_ID, READ)], {"scope": [READ]}, (400, None)),
+        ([(OWN_CLIENT_ID, READ)], {"scope": f"\xa0{READ}"}, (400, None)),
+        ([(OWN_CLIENT_ID, READ), (OWN_CLIENT_ID, UPDATE)], {"scope": f"{READ}\u2003{UPDATE}"}, (400, None)),
         ([(OWN_CLIENT_ID, READ)], {"scope": READ, "refresh": True}, (400, None)),
         ([(OWN_CLIENT_ID, READ)], b"scope", (400, None)),
     ],

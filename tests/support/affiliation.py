@@ -67,13 +67,13 @@ class Bench:
 
     # The person
 
-    def link(self, bare=MAIJA, scopes=(SCOPE,)):
+    def link(self, bare=MAIJA, scopes=(SCOPE,), issued=""):
         """Link the iD, in place of an earlier one, with these scopes."""
         earlier, attempt = self.current, answered(self.store, self.account, orcid_id(bare), now=self.now)
         self.grant(bare, scopes, attempt)
         self.store.links.add(
             attempt,
-            "",
+            issued,
             make_consent(at=self.now),
             earlier and earlier.orcid_id,
             self.now,
