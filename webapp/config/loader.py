@@ -107,8 +107,8 @@ class Config:
 def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[Any]] = TRANSFERS) -> Config:
     """Read and validate the service's file and all organisations' files.
 
-    Two organisations with the same entityID, token, user or password are both invalid: the files do not say whose it
-    is, and the people or the data of one must not be taken for those of the other.
+    Two organisations with the same entityID, token, user, password or client id at ORCID are both invalid: the files do
+    not say whose it is, and the people or the data of one must not be taken for those of the other.
 
     Args:
         path: The service's file; relative paths in all files start at its directory.
