@@ -38,7 +38,7 @@ from sql.repositories.base import (
 
 MAX_ROWS = 50_000
 """Number of rows of one list."""
-BATCH_SIZE = 250
+BATCH_SIZE = 100
 """Number of rows of one transaction, for whose end other writers wait."""
 
 

@@ -72,11 +72,11 @@ def seen(gallery, gallery_language, inspector):
 # The gallery shows what it says
 
 
-def test_each_scene_is_the_page_of_its_route(shown):
+def test_each_gallery_state_shows_the_page_of_its_route(shown):
     assert [each.name for each in PAGE_STATES if not matches_route(each.route, *shown[each.name].last)] == []
 
 
-def test_nothing_goes_wrong_in_a_scene_of_no_problem(shown):
+def test_no_gallery_state_without_a_problem_shows_an_error(shown):
     """But that a form comes back to be filled in, or came too late."""
     assert [
         each.name for each in PAGE_STATES if not each.problem and shown[each.name].reply.status not in {200, 409, 422}
@@ -84,7 +84,7 @@ def test_nothing_goes_wrong_in_a_scene_of_no_problem(shown):
 
 
 @pytest.mark.parametrize("each", [each for each in PAGE_STATES if each.problem], ids=lambda each: each.name)
-def test_each_problem_is_told_in_the_language_of_the_page(shown, each):
+def test_each_problem_page_is_in_the_language_of_the_page(shown, each):
     page = shown[each.name]
     row, said = PROBLEMS[each.problem], re.sub(r"\s+", " ", page.reply.text.replace("&#39;", "'"))
 
@@ -95,13 +95,13 @@ def test_each_problem_is_told_in_the_language_of_the_page(shown, each):
             assert part in said
 
 
-def test_every_template_of_a_page_is_shown(shown):
+def test_the_gallery_shows_every_page_template(shown):
     pages = {path for path in TEMPLATES.rglob("*.html") if "{% extends" in path.read_text()}
 
     assert {path.relative_to(TEMPLATES).as_posix() for path in pages} == {each.template for each in shown.values()}
 
 
-def test_axe_and_the_measure_find_what_is_wrong(inspector):
+def test_axe_and_the_layout_check_find_deliberate_faults(inspector):
     """What never finds anything proves nothing."""
 
     def spoilt(_environ, start_response):
@@ -124,12 +124,12 @@ def test_axe_and_the_measure_find_what_is_wrong(inspector):
 # What each page promises
 
 
-def test_axe_finds_nothing(seen):
+def test_axe_reports_no_violation(seen):
     assert {name: each.axe for name, each in seen.items() if each.axe} == {}
 
 
 @pytest.mark.parametrize("gallery_language", [code for code in LANGUAGES if code == LONGEST_WORDS], indirect=True)
-def test_axe_finds_no_colour_that_cannot_be_read_in_the_light_and_the_dark_scheme(gallery, inspector):
+def test_axe_reports_no_low_contrast_in_either_colour_scheme(gallery, inspector):
     """In one language: the style sheet is the same in all."""
     address, shown = gallery
     states = distinct_layouts(shown.values())
@@ -139,12 +139,12 @@ def test_axe_finds_no_colour_that_cannot_be_read_in_the_light_and_the_dark_schem
 
 
 @pytest.mark.parametrize("spacing", ["plain", "roomy"])
-def test_nothing_is_wider_than_a_telephone_or_cut_off(seen, spacing):
+def test_no_content_overflows_or_is_cut_off_at_320_pixels(seen, spacing):
     """Nor at 400 %, nor where a person has letters, words and lines further apart (WCAG 1.4.10, 1.4.12)."""
     assert {name: each.measured[spacing] for name, each in seen.items() if each.measured[spacing]} == {}
 
 
-def test_nothing_is_told_by_colour_alone(seen):
+def test_no_information_is_given_by_colour_alone(seen):
     assert {name: each.measured["colourless"] for name, each in seen.items() if each.measured["colourless"]} == {}
 
 
@@ -154,7 +154,7 @@ def test_every_page_says_its_language_and_its_title(seen, shown):
         assert re.fullmatch(r"\S.* · ORCID connect", each.measured["title"]), name
 
 
-def test_headings_lead_down_step_by_step_from_one(seen):
+def test_heading_levels_start_at_one_and_skip_none(seen):
     for name, each in seen.items():
         levels = each.measured["headings"]
         assert levels.count(1) == 1, name
@@ -170,12 +170,12 @@ def test_every_page_has_each_landmark_once(seen):
         assert len(set(called)) == len(called), name
 
 
-def test_everything_that_can_be_pressed_or_filled_in_has_a_name(seen):
+def test_every_control_has_an_accessible_name(seen):
     for name, each in seen.items():
         assert [role for role, called in each.controls if not called] == [], name
 
 
-def test_no_name_is_in_another_language(seen, gallery):
+def test_no_accessible_name_is_in_another_language(seen, gallery):
     code = next(iter(gallery[1].values())).code
     catalogue = read(Path(webapp.__file__).parent / "locale" / code / "messages.po")
     english = {
@@ -193,14 +193,14 @@ def test_no_page_has_a_script_or_loads_from_other_hosts(seen, gallery):
         assert [one for one in each.measured["requests"] if not one.startswith(f"{address}/static/")] == [], name
 
 
-def test_before_the_sign_in_no_page_leaves_a_cookie(shown):
+def test_public_pages_set_no_cookie(shown):
     before = [each for each in shown.values() if 'class="wide who"' not in each.reply.text]
 
     assert {"landing", "help-page", "signed-out", "not-signed-in", "not-found"} <= {each.name for each in before}
     assert [each.name for each in before if each.reply.header("Set-Cookie")] == []
 
 
-def test_the_first_page_is_small(gallery, inspector):
+def test_the_landing_page_is_small(gallery, inspector):
     address, shown = gallery
     page = shown["landing"]
 

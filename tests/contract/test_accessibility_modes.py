@@ -53,7 +53,7 @@ def found_on(pages, look):
     return {name: what for name, what in found.items() if what}
 
 
-def test_what_is_looked_for_is_found(inspector):
+def test_the_checks_find_deliberate_faults(inspector):
     """What never finds anything proves nothing."""
 
     def spoilt(_environ, start_response):
@@ -75,12 +75,12 @@ def test_what_is_looked_for_is_found(inspector):
         assert len(measured["pressed"]) == 2
 
 
-def test_in_the_persons_own_colours_nothing_is_told_by_colour_alone(inspector, pages):
+def test_in_forced_colours_no_information_is_given_by_colour_alone(inspector, pages):
     assert found_on(pages, lambda address: colour_only_information(inspector, address)) == {}
 
 
 @pytest.mark.parametrize("features", [{}, CONTRAST], ids=["our colours", "the person's own colours"])
-def test_at_400_percent_the_focus_is_seen_wherever_it_comes(inspector, pages, features):
+def test_at_400_percent_zoom_the_focus_is_always_visible(inspector, pages, features):
     assert found_on(pages, lambda address: invisible_focus(inspector, address, **features)) == {}
 
 
@@ -89,7 +89,7 @@ def test_no_page_has_animations(inspector, pages):
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
-def test_a_receipt_is_one_white_sheet_with_nothing_to_press(inspector, receipts, code):
+def test_the_printed_receipt_is_one_white_page_without_controls(inspector, receipts, code):
     say = LANGUAGES[code].gettext
     for name, address in receipts[code].items():
         measured, sheets = print_layout(inspector, address)

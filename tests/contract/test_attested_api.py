@@ -204,7 +204,7 @@ def test_a_clock_may_be_five_minutes_ahead(send, store):
     assert store.links.get(UNIVERSITY, MAIJA).authenticated_at == LATER
 
 
-def test_a_request_that_is_none_is_refused(send):
+def test_a_malformed_request_is_refused(send):
     assert send("PUT", f"/v1/people/{MAIJA}?dry_run=true", ROW).status == 400
     assert send("PUT", f"/v1/people/{MAIJA}", b"[]").status == 400
     assert send("PUT", f"/v1/people/{MAIJA}", b'{"orcid": 1, "orcid": 2}').status == 400
@@ -295,7 +295,7 @@ def test_each_row_of_a_list_has_its_result(send, store, body, kind, numbers, dry
     "line",
     [b"x", b"[]", b"1", b'{"account": 1, "account": 2}', b"\xff", b"[" * 9_000, b"x" * 20_001, b'{"account": {}}'],
 )
-def test_a_line_that_is_no_row_is_refused_and_the_next_is_read(send, line):
+def test_an_unreadable_line_is_refused_and_the_next_is_read(send, line):
     good = json.dumps({"account": MAIJA, **ROW}).encode()
 
     refused, linked, _ = lines(post(send, b"\xef\xbb\xbf" + line + b"\n" + good))
@@ -380,7 +380,7 @@ def test_a_sender_that_disconnects_leaves_nothing_open(send, connector, monkeypa
     assert connector.feed.snapshot_slots.acquire(blocking=False)
 
 
-def test_a_list_takes_a_slot_when_it_has_arrived(send, connector):
+def test_a_list_takes_a_slot_only_after_its_body_was_read(send, connector):
     slots, free = connector.feed.snapshot_slots, []
 
     class Body(io.BytesIO):
@@ -501,7 +501,7 @@ def test_a_list_that_replaces_is_refused_as_a_whole(send, store_url, twenty, cou
     assert (contents(store_url) == before) is (status != 200)
 
 
-def test_a_list_that_replaces_is_not_advised_to_come_in_parts_that_replace(send, twenty, monkeypatch):
+def test_a_list_that_replaces_is_not_advised_to_be_split(send, twenty, monkeypatch):
     monkeypatch.setattr("resolver_connector.attested.bulk.MAX_ROWS", 2)
 
     refused = replace(send, rows_of(range(3)), rows=2), post(send, rows_of(range(3)))
@@ -522,7 +522,7 @@ def test_a_list_that_replaces_has_no_invalid_row(send, store_url, twenty):
     assert contents(store_url) == before
 
 
-def test_a_removal_that_became_impossible_is_told_at_the_end(send, store, twenty, monkeypatch):
+def test_a_removal_that_became_impossible_is_reported_on_the_last_line(send, store, twenty, monkeypatch):
     checks = []
     schedule = store.removals.schedule
 
@@ -572,7 +572,7 @@ def test_a_credential_of_one_source_attests_and_withdraws_for_it_alone(send, sto
         send("DELETE", "/v1/reconciliation")
 
 
-def test_what_a_system_attested_is_not_told_to_it_again(send):
+def test_a_system_does_not_receive_the_changes_it_attested(send):
     cursor = json.loads(send("GET", "/v1/changes").body)["next_cursor"]
     put(send)
     send("DELETE", f"/v1/people/{MAIJA}")

@@ -237,7 +237,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_becomes_of_a_row_depends_on_what_is_stored(store, case):
+def test_the_outcome_of_a_row_depends_on_the_stored_data(store, case):
     before, attested, outcome = CASES[case]
     before(store)
     stored, count = store.links.get(UNIVERSITY, MAIJA), len(changes(store))
@@ -258,7 +258,7 @@ def test_what_becomes_of_a_row_depends_on_what_is_stored(store, case):
 
 
 @pytest.mark.parametrize("outcome", ["replaced", "moved"])
-def test_a_sign_in_tells_the_holder_of_an_attested_link(store, outcome):
+def test_a_sign_in_records_the_holder_of_an_attested_link(store, outcome):
     attest(store, [(MAIJA, FIRST)], "Pure", LONG_AGO)
     sign_in(store, stable_id="subject-id:old@x", account_issued_at="20200101")
 
@@ -275,7 +275,7 @@ def test_a_sign_in_tells_the_holder_of_an_attested_link(store, outcome):
         assert store.links.get(UNIVERSITY, VILLE).account_issued_at == "20260115"
 
 
-def test_the_look_up_and_the_replica_know_until_when_the_holder_had_the_account(store, tmp_path):
+def test_look_up_and_replica_return_the_last_day_the_holder_had_the_account(store, tmp_path):
     attest(store, [(MAIJA, FIRST)], "Pure", LONG_AGO)
     make_link(store, VILLE, SECOND)
     path = tmp_path / "replica.db"
@@ -294,7 +294,7 @@ def test_the_look_up_and_the_replica_know_until_when_the_holder_had_the_account(
     assert store.links.get(UNIVERSITY, VILLE).held_on == ""
 
 
-def test_a_row_that_comes_again_keeps_the_link_and_is_in_the_audit(store):
+def test_a_repeated_row_cancels_the_pending_removal_and_is_audited(store):
     attest(store, [(MAIJA, FIRST)], "Pure", LONG_AGO)
     words = {"max_percent": 100, "source": "Pure", "credential": "cris"}
     store.removals.schedule(UNIVERSITY, frozenset(), NOON, "organisation", NOON, **words)
@@ -333,11 +333,11 @@ def test_a_new_postgresql_database_without_statistics_reads_few_rows_for_each_of
     assert read < 100 * len(rows)
 
 
-def test_a_refusal_has_a_sentence():
+def test_each_refusal_has_a_text():
     assert REFUSAL_TEXTS.keys() == set(Refusal) - {Refusal.INVALID}
 
 
-def test_the_person_is_told_of_another_id_once(store):
+def test_a_differing_id_is_recorded_for_the_person_once(store):
     make_link(store, MAIJA, SECOND)
 
     for each in (row(), row(orcid_id=THIRD), row(at=NOON), row(orcid_id=THIRD, source="Converis"), row()):
@@ -379,7 +379,7 @@ def test_each_row_has_one_result_in_its_order(store, monkeypatch, batch, dry_run
     assert len({change.id for change in store.changes.list_after(UNIVERSITY, 0, 99)}) == (2 if dry_run else 6)
 
 
-def test_nothing_happens_before_the_first_result_is_asked_for(store):
+def test_no_row_is_stored_before_the_first_result_is_read(store):
     results = store.attested_links.add(UNIVERSITY, [row()], "operator", NOON)
 
     assert store.links.count(UNIVERSITY) == 0
@@ -387,7 +387,7 @@ def test_nothing_happens_before_the_first_result_is_asked_for(store):
     assert store.links.count(UNIVERSITY) == 1
 
 
-def test_a_list_that_breaks_off_keeps_whole_transactions_and_can_be_sent_again(store, monkeypatch):
+def test_an_interrupted_list_leaves_whole_transactions_and_can_be_repeated(store, monkeypatch):
     monkeypatch.setattr("sql.repositories.attested_links.BATCH_SIZE", 2)
     rows = [row(f"{n}@x", make_orcid_id(10 + n), line=n) for n in range(5)]
     left = set()
@@ -435,7 +435,7 @@ def test_a_person_may_replace_an_attested_id_or_make_it_their_own(store):
     assert store.audit.compare_with_links(UNIVERSITY) == []
 
 
-def test_one_person_is_put_and_removed_under_a_condition(store):
+def test_put_and_remove_check_their_precondition(store):
     class NotAsRequired(Exception):
         pass
 

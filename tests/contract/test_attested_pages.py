@@ -48,7 +48,7 @@ def refuse(store, bare=OTHER):
     assert result.refusal == "linked-by-person"
 
 
-def test_pages_say_where_an_attested_id_came_from(store, maija):
+def test_pages_show_the_source_of_an_attested_id(store, maija):
     attest(store)
 
     me, removal = maija.get("/me"), maija.get("/me/remove")
@@ -60,7 +60,7 @@ def test_pages_say_where_an_attested_id_came_from(store, maija):
     assert "Connect another ORCID iD instead" not in me.text
 
 
-def test_what_the_person_connected_here_came_from_nowhere_else(store, maija):
+def test_a_self_made_link_shows_no_other_source(store, maija):
     make_link(store, MAIJA, orcid_id(OWN))
 
     page = maija.get("/me")
@@ -133,7 +133,7 @@ def test_another_id_connected_at_orcid_replaces_the_attested_one(store, maija, s
     assert (newest.kind, newest.orcid_id, newest.previous) == ("replaced", orcid_id(OWN), orcid_id(OTHER))
 
 
-def test_a_confirmation_of_what_changed_meanwhile_is_asked_again(store, maija, simulator):
+def test_a_confirmation_of_a_changed_link_is_asked_again(store, maija, simulator):
     attest(store)
     place = maija.return_from_orcid(simulator[0], OWN)
     store.links.remove(UNIVERSITY, MAIJA, "organisation", "", NOON)
@@ -188,7 +188,7 @@ def test_connecting_the_other_id_answers_the_question(store, maija, simulator):
     assert QUESTION not in text_of(maija.get("/me"))
 
 
-def test_there_is_one_question_the_newest(store, maija):
+def test_only_the_newest_differing_id_is_asked_about(store, maija):
     make_link(store, MAIJA, orcid_id(OWN))
     refuse(store, "0009-0000-0003-3337")
     refuse(store, OTHER)
@@ -203,7 +203,7 @@ def test_there_is_one_question_the_newest(store, maija):
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_a_question_ends_with_the_link_that_it_is_about(store, maija, again):
+def test_the_question_disappears_when_its_link_ends(store, maija, again):
     make_link(store, MAIJA, orcid_id(OWN))
     refuse(store)
     store.links.remove(UNIVERSITY, MAIJA, "person", "", NOON)
@@ -213,7 +213,7 @@ def test_a_question_ends_with_the_link_that_it_is_about(store, maija, again):
     assert QUESTION not in text_of(maija.get("/me"))
 
 
-def test_an_earlier_holders_question_is_not_asked_of_the_next(store, maija):
+def test_a_new_holder_is_not_asked_the_earlier_holders_question(store, maija):
     make_link(store, MAIJA, orcid_id(OWN), issued="20200101")
     refuse(store)
     maija.said["funetEduPersonEPPNTimeStamp"] = "20260101"

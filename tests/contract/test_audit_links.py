@@ -55,7 +55,7 @@ LATER = {
 
 
 @pytest.mark.parametrize("later", LATER)
-def test_links_and_events_agree_whatever_the_service_does(store, later, monkeypatch):
+def test_links_and_audit_events_agree_after_every_operation(store, later, monkeypatch):
     monkeypatch.setattr("sql.repositories.base.PAGE_SIZE", 2)
 
     LATER[later](store)
@@ -92,7 +92,7 @@ where person_key = 'maija@yliopisto.example'
         ),
     ],
 )
-def test_a_link_that_was_written_or_taken_away_by_hand_is_found(store, meddling, said):
+def test_a_link_changed_directly_in_the_database_is_detected(store, meddling, said):
     links = {link.id for link in store.links.list_current(UNIVERSITY)}
 
     meddle(store, meddling)
@@ -102,7 +102,7 @@ def test_a_link_that_was_written_or_taken_away_by_hand_is_found(store, meddling,
     assert store.audit.verify(UNIVERSITY) == []
 
 
-def test_a_chain_that_was_rewritten_to_its_end_no_longer_has_the_hash_that_was_kept(store):
+def test_a_rewritten_chain_has_another_last_hash(store):
     kept, number = store.audit.last_hash(UNIVERSITY), 3
     make_link(store, VILLE, FIRST, POLYTECHNIC)
     store.links.remove(UNIVERSITY, VILLE, "person", "asked to", NOON)

@@ -181,7 +181,7 @@ def test_a_service_that_an_organisation_has_named_gets_the_id(simulator, store):
     assert simulator.asked() == (["Success"], [make_orcid_id(7).uri])
 
 
-def test_a_client_of_pysaml2_believes_the_answer(simulator, store):
+def test_a_pysaml2_client_accepts_the_response(simulator, store):
     make_link(store, orcid_id=make_orcid_id(7))
     with (
         serve_app(simulator.app) as address,
@@ -201,13 +201,13 @@ def test_a_client_of_pysaml2_believes_the_answer(simulator, store):
 
 
 @pytest.mark.parametrize("value", ["pekka@yliopisto.example", "nobody", "maija@amk.example", "maija@elsewhere.example"])
-def test_whoever_has_no_id_and_whoever_nobody_knows_get_the_same_answer(simulator, store, value):
+def test_people_without_an_id_and_unknown_people_get_the_same_response(simulator, store, value):
     make_link(store)
 
     assert simulator.asked(value=value) == NOTHING
 
 
-def test_an_organisation_that_has_not_named_the_service_gives_it_nothing(simulator, store):
+def test_an_unnamed_service_gets_no_attribute_of_an_organisation(simulator, store):
     make_link(store, "pekka@amk.example", organisation=POLYTECHNIC)
 
     assert simulator.asked(value="pekka@amk.example") == NOTHING
@@ -234,14 +234,14 @@ def test_a_service_that_no_organisation_has_named_is_refused(simulator, store):
         *("meant for another", "a name of another kind"),
     ],
 )
-def test_a_query_that_proves_too_little_is_refused(simulator, store, other):
+def test_an_insufficiently_authenticated_query_is_refused(simulator, store, other):
     make_link(store)
 
     assert simulator.asked(**other) == REFUSED
 
 
 @pytest.mark.parametrize("minutes", [-6, 6])
-def test_a_query_of_another_time_is_refused(simulator, store, minutes):
+def test_a_query_outside_the_time_window_is_refused(simulator, store, minutes):
     make_link(store)
     query = simulator.query()
 
@@ -250,7 +250,7 @@ def test_a_query_of_another_time_is_refused(simulator, store, minutes):
     assert said(simulator.post(query).body) == REFUSED
 
 
-def test_a_query_that_was_answered_is_not_answered_again(simulator, store):
+def test_a_replayed_query_is_refused(simulator, store):
     make_link(store, orcid_id=make_orcid_id(7))
     query = simulator.query()
     first = said(simulator.post(query).body)
@@ -264,7 +264,7 @@ def test_a_query_that_was_answered_is_not_answered_again(simulator, store):
     assert simulator.asked() == first
 
 
-def test_two_who_send_one_query_at_once_get_one_answer(simulator, store):
+def test_two_concurrent_copies_of_a_query_get_one_response(simulator, store):
     make_link(store, orcid_id=make_orcid_id(7))
     query = simulator.query()
 
@@ -275,7 +275,7 @@ def test_two_who_send_one_query_at_once_get_one_answer(simulator, store):
     assert answers.count(REFUSED) == 3
 
 
-def test_what_others_send_is_not_remembered(simulator, store):
+def test_refused_queries_are_not_remembered(simulator, store):
     for _ in range(2):
         simulator.asked(STRANGER)
         simulator.asked(who="thief")
@@ -283,7 +283,7 @@ def test_what_others_send_is_not_remembered(simulator, store):
     assert len(simulator.app.replay_cache) == 0
 
 
-def test_so_many_queries_are_remembered_and_none_longer_than_it_is_new():
+def test_the_replay_cache_is_bounded_and_entries_expire():
     answered, until = ReplayCache(max_entries=2), NOON + CLOCK_SKEW
     for number in range(3):
         assert answered.add(SERVICE, f"q{number}", until, NOON)
@@ -295,14 +295,14 @@ def test_so_many_queries_are_remembered_and_none_longer_than_it_is_new():
     assert len(answered) == 1
 
 
-def test_the_person_in_a_signed_query_cannot_be_exchanged(simulator, store):
+def test_the_subject_of_a_signed_query_cannot_be_changed(simulator, store):
     make_link(store, "pekka@yliopisto.example")
     query = simulator.query().replace(MAIJA.encode(), b"pekka@yliopisto.example")
 
     assert said(simulator.post(query).body) == REFUSED
 
 
-def test_a_signed_query_cannot_be_hidden_beside_a_forged_one(simulator, store):
+def test_signature_wrapping_is_refused(simulator, store):
     make_link(store, "pekka@yliopisto.example")
     signed = simulator.query().decode()
     inside = signed[signed.index("Body>") + 5 : signed.rindex("</")]
@@ -317,7 +317,7 @@ def test_a_signed_query_cannot_be_hidden_beside_a_forged_one(simulator, store):
         assert (answer.status, said(answer.body)[1]) == (500, [])
 
 
-def test_only_what_is_asked_for_is_given(simulator, store):
+def test_only_requested_attributes_are_returned(simulator, store):
     make_link(store, orcid_id=make_orcid_id(7))
 
     assert simulator.asked(asks=["urn:oid:0.9.2342.19200300.100.1.3"]) == NOTHING
@@ -342,7 +342,7 @@ def test_a_person_is_named_by_the_organisations_key(simulator, store, other, the
     assert simulator.asked(**other) == ((["Success"], [make_orcid_id(7).uri]) if there else NOTHING)
 
 
-def test_a_sandbox_id_is_not_given_by_a_production_service(simulator, store):
+def test_a_production_service_returns_no_sandbox_id(simulator, store):
     make_link(store, orcid_id=make_orcid_id(7, Registry.SANDBOX))
 
     assert simulator.asked() == NOTHING
@@ -361,13 +361,13 @@ def test_a_sandbox_id_is_not_given_by_a_production_service(simulator, store):
         b'<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body><x ID="x"/></e:Body></e:Envelope>',
     ],
 )
-def test_what_is_no_query_is_answered_with_a_fault(simulator, body):
+def test_a_body_that_is_not_a_query_gets_a_soap_fault(simulator, body):
     answer = simulator.post(body)
 
     assert (answer.status, b"<faultcode>soap:Client</faultcode>" in answer.body) == (500, True)
 
 
-def test_a_query_with_two_signatures_is_none(simulator, store):
+def test_a_query_with_two_signatures_is_refused(simulator, store):
     make_link(store)
     query = simulator.query()
     signature = re.search(rb"<((?:\w+:)?Signature)[\s>].*</\1>", query, re.DOTALL)[0]
@@ -377,7 +377,7 @@ def test_a_query_with_two_signatures_is_none(simulator, store):
     assert (answer.status, b"there must be one signature" in answer.body) == (500, True)
 
 
-def test_no_more_is_read_than_a_query_may_have_however_its_length_is_written(simulator):
+def test_the_body_size_is_limited_with_and_without_content_length(simulator):
     answer = simulator.post(b"x", CONTENT_LENGTH="0000655369999999")
 
     assert (answer.status, b"the body is larger than" in answer.body) == (500, True)
@@ -400,7 +400,7 @@ def test_a_query_that_lacks_something_is_answered_with_a_fault_or_refused(simula
     assert answer.status == 500 or said(answer.body) == REFUSED
 
 
-def test_where_the_database_is_away_a_service_is_told_to_come_back(simulator, tmp_path, caplog):
+def test_an_unavailable_database_gets_a_retryable_response(simulator, tmp_path, caplog):
     away = open_store(f"sqlite://{tmp_path}/nothing/links.db")
     simulator.app = replace(simulator.app, store=away)
 
@@ -410,7 +410,7 @@ def test_where_the_database_is_away_a_service_is_told_to_come_back(simulator, tm
     assert b"soap:Server" in answer.body
 
 
-def test_a_bug_is_a_fault_and_no_more(simulator, store):
+def test_an_unexpected_exception_becomes_a_plain_soap_fault(simulator, store):
     class Broken:
         def orcid_of(self, *_):
             raise RuntimeError("maija@yliopisto.example")
@@ -422,7 +422,7 @@ def test_a_bug_is_a_fault_and_no_more(simulator, store):
     assert (answer.status, b"maija" in answer.body) == (500, False)
 
 
-def test_our_metadata_tells_key_and_place(simulator):
+def test_our_metadata_has_the_key_and_the_endpoint(simulator):
     answer = ask(simulator.app, "/aa")
 
     assert answer.header("Content-Type") == "application/samlmetadata+xml"
@@ -444,7 +444,7 @@ def test_new_metadata_of_the_federation_is_read_within_a_minute(simulator, store
     assert simulator.asked() == REFUSED
 
 
-def test_metadata_that_went_away_is_used_on(simulator, store):
+def test_metadata_that_cannot_be_refreshed_is_still_used(simulator, store):
     make_link(store, orcid_id=make_orcid_id(7))
     simulator.federation.unlink()
 
@@ -464,7 +464,7 @@ def replaced(simulator, *entities, **other):
     simulator.clock.passes(seconds=METADATA_CHECK_INTERVAL.total_seconds() + 1)
 
 
-def test_metadata_that_has_expired_lets_nobody_in(simulator, store, services, caplog):
+def test_expired_metadata_refuses_every_service(simulator, store, services, caplog):
     make_link(store, orcid_id=make_orcid_id(7))
     caplog.set_level("INFO")
     replaced(simulator, *services, ends=soon(simulator))
@@ -479,7 +479,7 @@ def test_metadata_that_has_expired_lets_nobody_in(simulator, store, services, ca
     assert [each.facts["error"] for each in caplog.records] == ["MetadataExpired"]
 
 
-def test_metadata_that_was_refreshed_in_time_lets_everybody_in_again(simulator, store, services):
+def test_refreshed_metadata_accepts_services_again(simulator, store, services):
     make_link(store, orcid_id=make_orcid_id(7))
     replaced(simulator, *services, ends=soon(simulator))
     simulator.clock.passes(minutes=1)
@@ -509,21 +509,21 @@ def test_a_service_whose_own_metadata_has_expired_is_refused(simulator, store, s
     assert b"the metadata of the service has expired" in answer.body
 
 
-def test_metadata_that_has_expired_already_starts_no_authority(identity, services):
+def test_the_authority_does_not_start_with_expired_metadata(identity, services):
     write_federation(identity.metadata, *services, ends="2020-01-01T00:00:00Z")
 
     with pytest.raises(MetadataExpired, match=r"2020-01-01"):
         SamlMessages(identity, NOON)
 
 
-def test_metadata_that_nobody_signed_is_not_used(identity, keys):
+def test_unsigned_metadata_is_not_used(identity, keys):
     demanding = replace(identity, metadata_certificate=Path(keys["federation"]["certificate"]))
 
     with pytest.raises(InvalidSamlFile, match="is not signed"):
         SamlMessages(demanding, NOON)
 
 
-def test_nothing_of_a_person_stands_in_the_log(simulator, store, caplog):
+def test_the_log_contains_no_personal_data(simulator, store, caplog):
     make_link(store)
     caplog.set_level(0)
 

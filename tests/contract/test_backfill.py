@@ -59,7 +59,7 @@ def owed(store):
     return [(each.person_key, each.change_number, each.transfer) for each in store.deliveries.list_waiting(UNIVERSITY)]
 
 
-def test_what_was_linked_before_the_transfer_reaches_it(store, path, idm):
+def test_links_older_than_the_transfer_are_sent(store, path, idm):
     link(store, MAIJA, FIRST)
     link(store, AKE, SECOND)
 
@@ -84,7 +84,7 @@ def test_a_suspended_id_is_not_sent(store, path):
     assert run(path, *COMMAND) == (0, "0 links or removals of yliopisto queued for idm\n")
 
 
-def test_nothing_is_sent_twice(store, path):
+def test_a_second_backfill_sends_nothing(store, path):
     link(store, MAIJA, FIRST)
     run(path, *COMMAND)
     run(path, "deliver", "--once")
@@ -93,7 +93,7 @@ def test_nothing_is_sent_twice(store, path):
     assert run(path, "deliver", "--once") == (0, "nothing is due\n")
 
 
-def test_who_is_owed_or_was_refused_is_left_alone(store, path):
+def test_people_with_waiting_or_refused_deliveries_are_skipped(store, path):
     waiting = link(store, MAIJA, FIRST, transfers=["idm"])
     link(store, AKE, SECOND, transfers=["idm"])
     now = datetime.now(UTC)
@@ -104,7 +104,7 @@ def test_who_is_owed_or_was_refused_is_left_alone(store, path):
     assert owed(store) == [(MAIJA, waiting.number, "idm")]
 
 
-def test_only_what_holds_now_is_sent(store, path, idm):
+def test_only_current_links_are_sent(store, path, idm):
     link(store, MAIJA, FIRST, days=20)
     link(store, MAIJA, SECOND)
     link(store, AKE, THIRD)
@@ -115,7 +115,7 @@ def test_only_what_holds_now_is_sent(store, path, idm):
     assert (idm.get_ids(MAIJA), idm.get_ids(AKE)) == ({SECOND.bare}, set())
 
 
-def test_a_change_that_comes_afterwards_arrives_afterwards(store, path, idm):
+def test_a_later_change_is_delivered_after_the_backfill(store, path, idm):
     link(store, MAIJA, FIRST)
     link(store, AKE, SECOND)
     run(path, *COMMAND)
@@ -126,7 +126,7 @@ def test_a_change_that_comes_afterwards_arrives_afterwards(store, path, idm):
     assert (idm.get_ids(MAIJA), idm.get_ids(AKE)) == ({THIRD.bare}, set())
 
 
-def test_a_transfer_that_returns_is_sent_what_changed_meanwhile(store, path):
+def test_a_reconfigured_transfer_is_sent_missed_changes(store, path):
     link(store, MAIJA, FIRST, transfers=["idm"])
     run(path, "deliver", "--once")
     replaced = link(store, MAIJA, SECOND, days=5)
@@ -136,7 +136,7 @@ def test_a_transfer_that_returns_is_sent_what_changed_meanwhile(store, path):
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["change kept", "change deleted"])
-def test_a_transfer_that_returns_is_sent_what_was_removed_meanwhile(store, path, idm, kept):
+def test_a_reconfigured_transfer_is_sent_missed_removals(store, path, idm, kept):
     link(store, MAIJA, FIRST, transfers=["idm"])
     link(store, AKE, SECOND, transfers=["idm"])
     run(path, "deliver", "--once")
@@ -153,7 +153,7 @@ def test_a_transfer_that_returns_is_sent_what_was_removed_meanwhile(store, path,
     assert FIRST.bare in idm.get_ids(AKE)
 
 
-def test_a_removal_of_what_a_transfer_never_had_is_not_sent(store, path):
+def test_the_removal_of_a_link_that_was_never_sent_is_not_sent(store, path):
     link(store, MAIJA, FIRST)
     remove(store, MAIJA)
     link(store, AKE, SECOND, transfers=["idm"])
@@ -180,7 +180,7 @@ def test_a_link_of_an_old_delivery_and_no_change_is_not_sent_again(store, path):
     assert run(path, *COMMAND)[1].startswith("0 links ")
 
 
-def test_a_transfer_that_is_backfilled_makes_no_other_look_as_if_it_had_never_been_sent_anything(store, path):
+def test_a_backfill_of_one_transfer_does_not_affect_the_check_of_others(store, path):
     link(store, MAIJA, FIRST, days=1000, transfers=["ldap"])
     store.changes.delete_before(datetime.now(UTC))
     (delivery,) = store.deliveries.claim("worker", datetime.now(UTC), timedelta(minutes=1), 1)
@@ -201,7 +201,7 @@ def test_a_link_that_was_made_again_after_a_removal_is_sent_again(store, path):
     assert store.deliveries.count_missing(UNIVERSITY, "idm") == 1
 
 
-def test_what_was_interrupted_is_resumed(store, path, monkeypatch):
+def test_an_interrupted_backfill_is_resumed(store, path, monkeypatch):
     monkeypatch.setattr("sql.repositories.delivery.deliveries.PAGE_SIZE", 2)
     people = [f"person{number}@yliopisto.example" for number in range(1, 6)]
     for number, person in enumerate(people, 1):
@@ -212,7 +212,7 @@ def test_what_was_interrupted_is_resumed(store, path, monkeypatch):
     assert sorted(person for person, _, _ in owed(store)) == people
 
 
-def test_the_audit_says_what_was_done(store, path):
+def test_the_backfill_is_in_the_audit_log(store, path):
     link(store, MAIJA, FIRST)
 
     run(path, *COMMAND)
@@ -223,7 +223,7 @@ def test_the_audit_says_what_was_done(store, path):
     assert store.audit.verify(UNIVERSITY) == []
 
 
-def test_check_says_what_a_transfer_was_never_sent_and_which_command_sends_it(store, path):
+def test_check_reports_unsent_links_with_the_command(store, path):
     link(store, MAIJA, FIRST)
     link(store, AKE, SECOND)
 
@@ -242,7 +242,7 @@ def test_another_organisations_links_are_not_sent(store, path):
     assert run(path, *COMMAND)[1].startswith("0 links")
 
 
-def test_an_unknown_transfer_is_said(path):
+def test_an_unknown_transfer_is_reported(path):
     assert run(path, "transfer", "backfill", "yliopisto", "idn") == (
         1,
         "orcid-connect: yliopisto has no transfer idn; it has: idm\n",

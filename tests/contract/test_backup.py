@@ -164,7 +164,7 @@ def people_link(machine):
         link(store, "maija@example.org", 4)
 
 
-def test_what_was_backed_up_while_people_link_comes_back(machine, words):
+def test_a_backup_made_during_linkings_can_be_restored(machine, words):
     engine, kind = words
     people_link(machine)
     before = machine.kept()
@@ -211,7 +211,7 @@ def test_a_role_of_an_identity_provider_outlives_the_restoring_of_a_backup(on_po
         )
 
 
-def test_a_backup_beside_the_database_shows_what_was_changed_in_the_audit(on_sqlite):
+def test_comparing_with_a_backup_shows_a_changed_audit_log(on_sqlite):
     people_link(on_sqlite)
     on_sqlite.follow("Back up SQLite")
     on_sqlite.run(

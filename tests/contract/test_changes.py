@@ -32,7 +32,7 @@ def owe(store, person, orcid_id, now):
 # Where the changes begin
 
 
-def test_before_any_change_the_first_will_be_number_one(store):
+def test_the_first_change_has_number_one(store):
     assert store.changes.oldest_number(UNIVERSITY) == 1
 
 
@@ -46,7 +46,7 @@ def test_the_oldest_change_is_the_first_that_is_kept(store):
     assert [change.number for change in store.changes.list_after(UNIVERSITY, 0, 10)] == [3, 4, 5]
 
 
-def test_when_all_changes_are_gone_the_next_is_the_oldest(store):
+def test_after_all_changes_were_deleted_the_next_one_is_the_oldest(store):
     link_on_days(store, 3)
 
     store.changes.delete_before(NOON + 9 * DAY)
@@ -56,7 +56,7 @@ def test_when_all_changes_are_gone_the_next_is_the_oldest(store):
     assert make_link(store, "new", make_orcid_id(9)).number == 4
 
 
-def test_however_many_old_changes_there_are_they_go_by_so_many_at_a_time(store, monkeypatch):
+def test_old_changes_are_deleted_in_batches(store, monkeypatch):
     link_on_days(store, 7)
     monkeypatch.setattr("sql.repositories.delivery.changes.DELETE_BATCH", 2)
     execute, steps = store.engine.execute, []
@@ -75,7 +75,7 @@ def test_however_many_old_changes_there_are_they_go_by_so_many_at_a_time(store, 
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_where_the_changes_to_keep_begin_is_found_by_the_indexes(store):
+def test_the_first_change_to_keep_is_found_by_an_index(store):
     values = {"organisation": "o", "before": "t"}
     text = "explain query plan " + queries()["get_deletable_changes"]
 
@@ -85,7 +85,7 @@ def test_where_the_changes_to_keep_begin_is_found_by_the_indexes(store):
     assert any("deliveries_" in step and "state=?" in step for step in plan)
 
 
-def test_old_changes_go_in_every_organisation(store):
+def test_old_changes_of_every_organisation_are_deleted(store):
     make_link(store, MAIJA, FIRST, UNIVERSITY)
     make_link(store, MAIJA, FIRST, POLYTECHNIC)
 
@@ -96,7 +96,7 @@ def test_old_changes_go_in_every_organisation(store):
 
 
 @pytest.mark.parametrize("end", ["complete", "dead_letter"])
-def test_no_change_goes_that_a_transfer_still_lacks(store, end):
+def test_undelivered_changes_are_kept(store, end):
     link_on_days(store, 2)
     owed = owe(store, MAIJA, THIRD, NOON + 2 * DAY)
 
@@ -109,7 +109,7 @@ def test_no_change_goes_that_a_transfer_still_lacks(store, end):
     assert afterwards == (1 if end == "complete" else 0)
 
 
-def test_a_change_of_a_clock_that_was_wrong_keeps_the_changes_in_one_piece(store):
+def test_a_change_with_a_wrong_time_leaves_no_gap(store):
     for days in (0, 5, 1):
         make_link(store, f"person {days}", make_orcid_id(days + 1), now=NOON + days * DAY)
 
@@ -118,7 +118,7 @@ def test_a_change_of_a_clock_that_was_wrong_keeps_the_changes_in_one_piece(store
     assert [change.number for change in store.changes.list_after(UNIVERSITY, 0, 10)] == [2, 3]
 
 
-def test_what_became_of_a_change_is_known_after_the_change_is_gone(store):
+def test_delivery_results_outlive_their_change(store):
     owe(store, MAIJA, FIRST, NOON)
     (delivery,) = store.deliveries.claim("worker", NOON, DAY, 1)
     store.deliveries.complete(delivery, "worker", "stored", "", NOON)
@@ -147,7 +147,7 @@ def test_nothing_is_acknowledged_at_first(store):
     assert store.changes.acknowledged(UNIVERSITY) is None
 
 
-def test_what_is_acknowledged_is_kept_with_its_time(store):
+def test_an_acknowledgement_is_stored_with_its_time(store):
     link_on_days(store, 3)
 
     done = store.changes.acknowledge(UNIVERSITY, 2, NOON)
@@ -158,7 +158,7 @@ def test_what_is_acknowledged_is_kept_with_its_time(store):
 
 
 @pytest.mark.parametrize("again", [2, 1])
-def test_an_acknowledgement_never_goes_back_and_twice_is_the_same_as_once(store, again):
+def test_an_acknowledgement_is_idempotent_and_never_decreases(store, again):
     link_on_days(store, 3)
     store.changes.acknowledge(UNIVERSITY, 2, NOON)
 
@@ -177,7 +177,7 @@ def test_a_later_acknowledgement_replaces_an_earlier_one(store):
     assert store.changes.acknowledged(UNIVERSITY) == (3, NOON + DAY)
 
 
-def test_what_has_not_been_written_cannot_have_been_fetched(store):
+def test_an_acknowledgement_beyond_the_last_change_is_refused(store):
     link_on_days(store, 3)
 
     done = store.changes.acknowledge(UNIVERSITY, 4, NOON), store.changes.acknowledge(POLYTECHNIC, 1, NOON)
@@ -186,7 +186,7 @@ def test_what_has_not_been_written_cannot_have_been_fetched(store):
     assert store.changes.acknowledged(UNIVERSITY) is None
 
 
-def test_nothing_can_be_acknowledged_before_there_is_anything(store):
+def test_nothing_can_be_acknowledged_before_the_first_change(store):
     assert store.changes.acknowledge(UNIVERSITY, 0, NOON)
 
 
@@ -202,7 +202,7 @@ def apply(held, changes):
     return held
 
 
-def test_a_snapshot_and_the_changes_after_it_give_what_is_there(store, monkeypatch):
+def test_a_snapshot_plus_later_changes_equals_the_current_links(store, monkeypatch):
     monkeypatch.setattr("sql.repositories.base.PAGE_SIZE", 2)
     for number in range(1, 8):
         make_link(store, f"person {number}", make_orcid_id(number))
@@ -222,7 +222,7 @@ def test_a_snapshot_and_the_changes_after_it_give_what_is_there(store, monkeypat
     assert after == {link.person_key: link.orcid_id for link in store.links.list_current(UNIVERSITY)}
 
 
-def test_the_number_of_a_snapshot_is_of_the_moment_it_was_asked_for(store):
+def test_a_snapshot_has_the_change_number_of_its_request(store):
     make_link(store, MAIJA, FIRST)
 
     number, links = store.changes.snapshot(UNIVERSITY)
@@ -238,7 +238,7 @@ def many(count):
     return ((name, make_orcid_id(number + 1)) for number, name in names)
 
 
-def test_a_snapshot_of_many_links_needs_the_memory_of_a_page(store):
+def test_a_snapshot_is_read_a_page_at_a_time(store):
     attest(store, many(10_000))
     next(iter(store.links.list_current(UNIVERSITY)))
     tracemalloc.start()

@@ -18,7 +18,7 @@ def run(path, *words):
     return result.exit_code, result.output
 
 
-def test_a_database_is_made_looked_at_and_looked_after(tmp_path, empty_url):
+def test_a_database_is_migrated_checked_and_maintained(tmp_path, empty_url):
     path = write_configuration(tmp_path, store=store_section(tmp_path, empty_url))
 
     assert run(path, "check")[0] == 1
@@ -36,7 +36,7 @@ def test_a_database_is_made_looked_at_and_looked_after(tmp_path, empty_url):
     assert [event["kind"] for event in json.loads(output)["events"]] == ["linked", "removed"]
 
 
-def test_a_database_server_that_is_away_is_said(tmp_path):
+def test_an_unavailable_database_server_is_reported(tmp_path):
     gone = "postgresql://orcid@127.0.0.1:1/orcid"
     path = write_configuration(tmp_path, store={"url": gone, "busy_timeout": 0.2})
 

@@ -36,7 +36,7 @@ def tamper(store, text):
         session.script(text)
 
 
-def test_links_that_their_events_tell_of_are_well(path):
+def test_links_with_matching_events_are_reported_as_ok(path):
     code, (chain, links) = audit(path)
 
     assert code == 0
@@ -54,7 +54,7 @@ def test_links_that_their_events_tell_of_are_well(path):
     ],
     ids=["another iD", "a removed link is back", "a link is gone", "another attested iD"],
 )
-def test_links_that_were_changed_without_an_event_are_named(path, store, change, difference):
+def test_links_changed_without_an_event_are_reported(path, store, change, difference):
     tamper(store, change)
 
     code, (chain, links) = audit(path)
@@ -65,7 +65,7 @@ def test_links_that_were_changed_without_an_event_are_named(path, store, change,
     assert [each.startswith(difference) for each in links[1]["differences"]] == [True]
 
 
-def test_another_party_that_keeps_the_last_hash_sees_a_chain_that_was_written_anew(path, store):
+def test_a_kept_last_hash_reveals_a_rewritten_chain(path, store):
     _, (chain, _) = audit(path)
     kept = chain[1]["last_hash"]
     make_link(store, VILLE, make_orcid_id(5))
@@ -89,7 +89,7 @@ def test_another_party_that_keeps_the_last_hash_sees_a_chain_that_was_written_an
     ("option", "code"),
     [("yliopisto", 2), ("yliopisto=", 2), ("=" + "0" * 64, 2), ("yliopisto=xyz", 2), ("amk=" + "0" * 64, 1)],
 )
-def test_a_hash_that_is_none_is_a_matter_of_usage(path, option, code):
+def test_a_malformed_hash_is_a_usage_error(path, option, code):
     done = CliRunner().invoke(main, ["--config", str(path), "check", "--last-hash", option])
 
     assert done.exit_code == code

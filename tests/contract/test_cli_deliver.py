@@ -99,13 +99,13 @@ def test_what_is_due_is_delivered_once(written, store, idm, tmp_path):
     assert FIRST.uri in spooled.read_text()
 
 
-def test_what_did_not_arrive_is_not_well(written, store):
+def test_a_failed_delivery_is_reported_by_check(written, store):
     link(store)
 
     assert run(written(DEAD), "deliver", "--once") == (1, "delivered 1, rescheduled 1\n")
 
 
-def test_a_dry_run_sends_nothing_and_says_what_is_owed_to_whom(written, store, idm, noon):
+def test_a_dry_run_sends_nothing_and_lists_waiting_deliveries(written, store, idm, noon):
     there, address = idm
     path = written(address)
     link(store)
@@ -124,7 +124,7 @@ def test_a_dry_run_sends_nothing_and_says_what_is_owed_to_whom(written, store, i
     assert states(store) == {("idm", "waiting"): 1, ("nightly", "waiting"): 1}
 
 
-def test_what_did_not_arrive_is_due_again_when_the_dry_run_says(written, store, idm, noon):
+def test_a_failed_delivery_is_due_at_the_time_shown(written, store, idm, noon):
     there, address = idm
     path = written(address)
     there.set_fault("503")
@@ -140,7 +140,7 @@ def test_what_did_not_arrive_is_due_again_when_the_dry_run_says(written, store, 
     assert run(path, "deliver", "--once") == (0, "delivered 1\n")
 
 
-def test_what_does_not_arrive_for_three_days_is_given_up(written, store, noon):
+def test_a_delivery_becomes_a_dead_letter_after_three_days(written, store, noon):
     path = written(DEAD)
     link(store)
     run(path, "deliver", "--once")
@@ -151,7 +151,7 @@ def test_what_does_not_arrive_for_three_days_is_given_up(written, store, noon):
     assert run(path, "deliver", "--once") == (1, "dead-letter 1\n")
 
 
-def test_what_was_given_up_is_taken_up_again(written, store, idm):
+def test_a_dead_letter_can_be_retried(written, store, idm):
     there, address = idm
     path = written(address)
     link(store, "ville@yliopisto.example")
@@ -165,7 +165,7 @@ def test_what_was_given_up_is_taken_up_again(written, store, idm):
     assert [event.kind for event in store.audit.list_events(UNIVERSITY)][-2:] == ["dead-letters-retried", "delivered"]
 
 
-def test_what_waits_for_later_can_be_tried_now(written, store, idm):
+def test_a_waiting_delivery_can_be_tried_now(written, store, idm):
     there, address = idm
     path = written(address)
     there.set_fault("429")
@@ -179,7 +179,7 @@ def test_what_waits_for_later_can_be_tried_now(written, store, idm):
     assert run(path, "deliver", "--once") == (0, "delivered 1\n")
 
 
-def test_nothing_is_taken_up_for_who_is_not_there(written):
+def test_retrying_for_an_unknown_organisation_or_transfer_is_refused(written):
     path = written(DEAD)
 
     assert run(path, "deliver", "--retry", "ylioposto")[0] == 1
@@ -265,7 +265,7 @@ def test_the_longest_request_of_a_worker_is_shorter_than_the_time_that_systemd_g
     assert max(WorkerSettings().try_timeout, look_up) + 10 <= granted
 
 
-def test_the_operators_removal_is_owed_to_the_transfers(written, store, idm):
+def test_a_removal_by_the_operator_is_delivered(written, store, idm):
     there, address = idm
     path = written(address)
     link(store)
@@ -287,7 +287,7 @@ def findings(path):
     return [re.sub(" +", " ", line).strip() for line in said]
 
 
-def test_check_says_how_the_transfers_stand(written, store, idm, noon):
+def test_check_reports_the_state_of_transfers(written, store, idm, noon):
     there, address = idm
     path = written(address)
     assert findings(path) == [
@@ -312,7 +312,7 @@ def test_check_says_how_the_transfers_stand(written, store, idm, noon):
     ]
 
 
-def test_check_names_a_transfer_that_something_is_owed_to_and_that_is_gone(written, store):
+def test_check_names_a_removed_transfer_with_waiting_deliveries(written, store):
     make_link(store, MAIJA, FIRST, now=NOON, transfers=["old"])
 
     assert findings(written(DEAD))[-3:] == [
@@ -322,7 +322,7 @@ def test_check_names_a_transfer_that_something_is_owed_to_and_that_is_gone(writt
     ]
 
 
-def test_check_names_the_files_of_a_transfer_that_are_not_there(written, tmp_path):
+def test_check_names_missing_files_of_a_transfer(written, tmp_path):
     path = written(DEAD)
     (tmp_path / "spool").rmdir()
 
@@ -336,7 +336,7 @@ def test_check_names_the_files_of_a_transfer_that_are_not_there(written, tmp_pat
 # transfer test
 
 
-def test_an_interface_is_tried_with_a_made_up_person(written, idm, store):
+def test_transfer_test_uses_a_made_up_person(written, idm, store):
     there, address = idm
     path = written(address)
 
@@ -368,7 +368,7 @@ def test_an_interface_is_tried_with_a_made_up_person(written, idm, store):
     assert store.changes.last_number(UNIVERSITY) == 0
 
 
-def test_what_fails_is_said_with_what_to_mend(written, idm):
+def test_transfer_test_reports_failures_with_their_fix(written, idm):
     _, address = idm
 
     code, output = run(written(address), "transfer", "test", "yliopisto", "--transfer", "idm")
@@ -382,7 +382,7 @@ def test_what_fails_is_said_with_what_to_mend(written, idm):
     assert last == "1 step failed."
 
 
-def test_what_was_linked_is_removed_though_its_replacement_failed(written, idm):
+def test_transfer_test_removes_its_link_although_the_replacement_failed(written, idm):
     there, address = idm
     there.directory.add(AKE, SECOND.uri)
 
@@ -393,7 +393,7 @@ def test_what_was_linked_is_removed_though_its_replacement_failed(written, idm):
     assert there.get_ids(MAIJA) == set()
 
 
-def test_a_trial_needs_an_interface(written, tmp_path):
+def test_transfer_test_needs_a_transfer(written, tmp_path):
     path = written(DEAD)
 
     assert (
@@ -404,7 +404,7 @@ def test_a_trial_needs_an_interface(written, tmp_path):
     assert "has no transfer; see [[transfer]] in docs/settings.md" in run(path, "transfer", "test", "yliopisto")[1]
 
 
-def test_no_made_up_person_reaches_a_directory_in_production_by_oversight(written, idm, tmp_path):
+def test_transfer_test_of_a_production_directory_must_be_confirmed(written, idm, tmp_path):
     there, address = idm
     path = written(address, stage="production")
     path.write_text(path.read_text().replace('"sandbox"', '"production"'))
@@ -420,7 +420,7 @@ def test_no_made_up_person_reaches_a_directory_in_production_by_oversight(writte
 # What is not kept
 
 
-def test_what_is_not_to_be_kept_is_forgotten_once_it_has_arrived(written, store, idm, noon):
+def test_links_that_are_not_kept_are_deleted_after_their_delivery(written, store, idm, noon):
     there, address = idm
     path = written(address, keep="nothing", credential=None)
     link(store)
@@ -436,7 +436,7 @@ def test_what_is_not_to_be_kept_is_forgotten_once_it_has_arrived(written, store,
     assert {each.state for each in store.deliveries.counts(UNIVERSITY)} == {DeliveryState.DONE}
 
 
-def test_changes_that_have_arrived_are_forgotten_after_two_years(written, store, idm, noon):
+def test_delivered_changes_are_deleted_after_two_years(written, store, idm, noon):
     _, address = idm
     path = written(address)
     link(store)

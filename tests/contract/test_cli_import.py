@@ -60,7 +60,7 @@ def ndjson(*rows):
     return "".join(json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows)
 
 
-def test_links_of_elsewhere_are_checked_first_and_then_imported(run, store):
+def test_attested_links_are_checked_first_and_then_imported(run, store):
     rows = f"{HEADER}{MAIJA},{trial(1).uri},2024-03-01,CRIS\n{AKE},{trial(2).bare},2024-03-01,CRIS\n"
 
     assert run(rows).output == f"{counts(linked=2)}\n{NOT_YET}"
@@ -173,7 +173,7 @@ def test_columns_of_the_file_can_be_named(run, store, content):
         ('"account=a', "unexpected end of data"),
     ],
 )
-def test_columns_that_cannot_be_meant_are_a_matter_of_usage(run, columns, message):
+def test_invalid_columns_are_a_usage_error(run, columns, message):
     result = run(HEADER, "--columns", columns)
 
     assert result.exit_code == 2
@@ -193,14 +193,14 @@ def test_columns_that_cannot_be_meant_are_a_matter_of_usage(run, columns, messag
         (b"PK\x03\x04", "is a spreadsheet or an archive, not CSV: save it as CSV in UTF-8"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_said_with_what_to_do(run, content, message):
+def test_an_unreadable_file_is_reported_with_a_remedy(run, content, message):
     result = run(content, "--yes")
 
     assert result.exit_code == 1
     assert message in result.stderr
 
 
-def test_what_is_no_file_is_said(run, tmp_path):
+def test_a_path_that_is_no_file_is_reported(run, tmp_path):
     os.mkfifo(tmp_path / "pipe")
 
     assert "is not a regular file; write its content to one" in run(tmp_path / "pipe").stderr
@@ -225,7 +225,7 @@ def test_progress_is_shown_on_a_terminal_alone(run, monkeypatch):
 
 
 @pytest.mark.parametrize("form", ["csv", "ndjson"])
-def test_what_was_listed_can_be_imported_with_its_formulas(run, store, form):
+def test_a_list_with_neutralised_formulas_can_be_imported(run, store, form):
     people = {"=1+1@yliopisto.example": "-CRIS", "'=2@yliopisto.example": "@CRIS", MAIJA: "'s register"}
     for number, (account, source) in enumerate(people.items(), 1):
         make_attested_link(store, account, trial(number), source, NOON)

@@ -45,7 +45,7 @@ def people(store):
     attest(store, [("Matti@yliopisto.example", trial(4))])
 
 
-def test_the_list_is_csv_of_the_links_that_hold(store, path):
+def test_the_list_is_csv_of_the_current_links(store, path):
     people(store)
 
     code, output = run(path, "yliopisto")
@@ -64,7 +64,7 @@ def test_what_was_listed_can_be_imported(store, path, tmp_path):
     make_link(store, "matti@yliopisto.example", trial(2))
     (tmp_path / "links.csv").write_text(run(path, "yliopisto")[1])
     for account in (MAIJA, "matti@yliopisto.example"):
-        store.links.remove(UNIVERSITY, account, "organisation", "to import it", NOON)
+        store.links.remove(UNIVERSITY, account, "service", "to import it", NOON)
 
     words = [
         "--config",
@@ -82,7 +82,7 @@ def test_what_was_listed_can_be_imported(store, path, tmp_path):
     assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [trial(1)]
 
 
-def test_a_machine_gets_one_json_text_with_a_link_on_each_line(store, path):
+def test_json_output_has_one_link_on_each_line(store, path):
     people(store)
 
     code, output = run(path, "yliopisto", "--json")
@@ -98,7 +98,7 @@ def test_a_machine_gets_one_json_text_with_a_link_on_each_line(store, path):
     assert json.loads(output)["links"][0] == json.loads(shown.output)["link"]
 
 
-def test_accounts_alone_stand_on_lines_of_their_own(store, path):
+def test_accounts_only_output_has_one_account_on_each_line(store, path):
     people(store)
 
     assert run(path, ORGANISATION["entity_ids"], "--accounts") == (0, f"{MAIJA}\nMatti@yliopisto.example\n{OSKAR}\n")
@@ -110,7 +110,7 @@ def test_without_links_the_list_is_empty_in_every_form(store, path):
     assert json.loads(run(path, "yliopisto", "--json")[1]) == {"links": []}
 
 
-def test_two_forms_at_once_are_a_matter_of_usage(path):
+def test_two_output_formats_are_a_usage_error(path):
     assert run(path, "yliopisto", "--json", "--accounts")[0] == 2
 
 
@@ -138,7 +138,7 @@ def test_memory_does_not_grow_with_the_list(store, path, monkeypatch):
     assert peak < 4_000_000
 
 
-def test_whoever_has_read_enough_of_it_may_stop(store, path):
+def test_the_reader_of_a_pipe_may_stop_early(store, path):
     everybody = ((f"person-{n}@yliopisto.example", trial(n)) for n in range(1, 3001))
     attest(store, everybody)
     command = f"{sys.executable} -m webapp --config {path} link list yliopisto | head -n 2"

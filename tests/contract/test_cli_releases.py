@@ -56,7 +56,7 @@ def checked(path):
     return found
 
 
-def test_what_is_linked_and_what_was_seen_is_counted(path, store):
+def test_links_and_seen_releases_are_counted(path, store):
     linked(store, SEEN, SEEN, SEEN, None)
 
     found = checked(path)
@@ -75,7 +75,7 @@ def test_people_who_signed_in_without_their_id_are_counted(path, store):
 
 
 @pytest.mark.parametrize("states", [(MISSING, MISSING, MISSING), (OTHER, MISSING, OTHER, None)])
-def test_where_several_came_back_and_none_with_their_id_the_release_does_not_seem_to_work(path, store, states):
+def test_several_sign_ins_without_the_id_are_a_warning(path, store, states):
     linked(store, *states)
 
     found = checked(path)
@@ -83,14 +83,14 @@ def test_where_several_came_back_and_none_with_their_id_the_release_does_not_see
     assert (found["level"], found["fix"]) == ("warning", DOES_NOT_WORK)
 
 
-def test_one_or_two_who_came_back_without_are_no_sign_yet(path, store):
+def test_one_or_two_sign_ins_without_the_id_are_no_warning(path, store):
     linked(store, MISSING, OTHER, None, None, days_ago=30)
 
     assert checked(path)["level"] == "info"
 
 
 @pytest.mark.parametrize(("people", "days_ago", "level"), [(20, 15, "warning"), (19, 15, "ok"), (25, 13, "ok")])
-def test_where_many_are_linked_for_long_somebody_should_have_come_back(path, store, people, days_ago, level):
+def test_many_old_links_without_any_sign_in_are_a_warning(path, store, people, days_ago, level):
     linked(store, *[None] * people, days_ago=days_ago)
 
     assert checked(path)["level"] == level
@@ -102,7 +102,7 @@ def test_one_release_seen_says_that_it_works(path, store):
     assert checked(path)["level"] == "ok"
 
 
-def test_where_nothing_is_kept_nothing_is_counted(path, store, tmp_path):
+def test_nothing_is_counted_where_links_are_not_kept(path, store, tmp_path):
     transfer = {"name": "idm", "kind": "file", "directory": str(tmp_path / "out")}
     (tmp_path / "out").mkdir()
     forgetful = {"keep": "nothing", "credential": None, "transfer": [transfer]}
@@ -120,7 +120,7 @@ def test_where_nothing_is_kept_nothing_is_counted(path, store, tmp_path):
         (MISSING, "a sign-in brought no iD, first 2026-01-15 12:00:00 UTC"),
     ],
 )
-def test_of_one_person_the_release_is_told(path, store, state, words):
+def test_the_release_of_one_person_is_shown(path, store, state, words):
     linked(store, state)
     asked = ["--config", str(path), "link", "show", "yliopisto", "person-1@yliopisto.example"]
 

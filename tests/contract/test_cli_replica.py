@@ -42,7 +42,7 @@ def test_it_says_how_many_rows_it_wrote_and_how_long_it_took(path, tmp_path):
 
 
 @freeze_time(NOON)
-def test_a_machine_is_told_the_same(path, tmp_path):
+def test_json_output_has_the_same_numbers(path, tmp_path):
     code, output = run(path, "replica", "yliopisto", str(tmp_path / "replica.db"), "--json")
 
     told = json.loads(output)
@@ -54,7 +54,7 @@ def test_a_machine_is_told_the_same(path, tmp_path):
     assert told["seconds"] == 0
 
 
-def test_what_keeps_it_from_writing_is_said(path, tmp_path):
+def test_a_replica_that_cannot_be_written_is_reported(path, tmp_path):
     code, output = run(path, "replica", "yliopisto", str(tmp_path / "nowhere/replica.db"))
 
     assert code == 1

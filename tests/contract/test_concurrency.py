@@ -136,7 +136,7 @@ def app(tmp_path, store, store_url):
     return app
 
 
-def test_beyond_the_share_people_are_told_at_once_and_the_same_address_works_later(app, people):
+def test_beyond_the_limit_requests_are_refused_at_once_and_can_be_repeated(app, people):
     with held() as orcid:
         web = app(orcid.address, threads=4)
         crowd = [WebClient(web, f"person{number}@yliopisto.example") for number in range(3)]
@@ -157,7 +157,7 @@ def test_beyond_the_share_people_are_told_at_once_and_the_same_address_works_lat
         assert crowd[2].get(backs[2]).location.startswith("/me/confirm/")
 
 
-def test_who_declined_does_not_wait_for_a_place(app, people):
+def test_a_denied_authorisation_needs_no_slot(app, people):
     with held() as orcid:
         web = app(orcid.address, threads=2)
         maija, ake = WebClient(web), WebClient(web, "ake@yliopisto.example")
@@ -169,7 +169,7 @@ def test_who_declined_does_not_wait_for_a_place(app, people):
         assert declined.location.startswith("/me/result/")
 
 
-def test_a_place_is_free_again_whatever_the_answer_was(app, monkeypatch, store):
+def test_a_slot_is_released_after_any_response(app, monkeypatch, store):
     with held(0) as orcid:
         web = app(orcid.address, threads=2)
         maija = WebClient(web)
@@ -185,7 +185,7 @@ def _raises(*_):
     raise StoreUnavailable("locked")
 
 
-def test_a_slow_receiver_holds_few_and_nobody_of_another_organisation(app, people, store):
+def test_a_slow_receiver_occupies_few_threads_of_its_organisation_alone(app, people, store):
     with held(0) as orcid, held() as slow, held(0) as quick:
         web = app(orcid.address, [slow.address, quick.address])
         crowd = [WebClient(web, f"person{number}@yliopisto.example") for number in range(4)]
@@ -207,7 +207,7 @@ def test_a_slow_receiver_holds_few_and_nobody_of_another_organisation(app, peopl
         assert store.links.orcid_ids(UNIVERSITY, "person3@yliopisto.example") == [make_orcid_id(4, Registry.SANDBOX)]
 
 
-def test_receivers_that_are_all_slow_hold_a_quarter_of_the_threads(app, people):
+def test_slow_receivers_occupy_at_most_a_quarter_of_the_threads(app, people):
     with held(0) as orcid, held() as slow:
         web = app(orcid.address, [slow.address, slow.address], threads=4)
         crowd = [
@@ -276,7 +276,7 @@ def test_twenty_people_at_once_are_served_while_orcid_takes_five_seconds(tmp_pat
     assert all("/me/confirm/" in place for _, place, _ in answers)
 
 
-def test_while_another_process_writes_pages_come(tmp_path):
+def test_pages_are_served_while_another_process_writes(tmp_path):
     path = configuration(tmp_path, listen={"port": 0})
     with running(path, "serve") as (_, address), ThreadPoolExecutor(1) as crowd:
         maija = ProxyVisitor(address, "maija%40yliopisto.example")

@@ -142,7 +142,7 @@ def test_a_claim_is_confirmed_once_in_time_and_only_for_what_was_shown(app, stor
     assert HOLDER in whose(store)
 
 
-def test_what_is_no_claim_of_the_links_id_moves_nothing(app, store, claimant, running_simulator, clock):
+def test_an_invalid_claim_moves_nothing(app, store, claimant, running_simulator, clock):
     for key, account in ((UNIVERSITY, "ake@yliopisto.example"), (POLYTECHNIC, "maija@amk.example")):
         make_link(store, account, orcid_id(AKE if key == UNIVERSITY else MAIJA), key)
     answered_attempt = answered(store, CLAIMANT, orcid_id(MAIJA))
@@ -195,7 +195,7 @@ def test_an_account_that_linked_another_id_meanwhile_keeps_it(app, store, claima
         ({**STABLE_ID, "funetEduPersonEPPNTimeStamp": "20260101"}, "20200131", False),
     ],
 )
-def test_who_had_the_link_is_told_that_it_moved_and_a_later_holder_of_the_account_is_not(  # noqa: PLR0917 - as above
+def test_only_the_earlier_holder_is_told_that_the_link_moved(  # noqa: PLR0917 - as above
     app, store, clock, said, linked_issued, told
 ):
     person = WebClient(app, HOLDER, said={**STABLE_ID, "funetEduPersonEPPNTimeStamp": linked_issued})

@@ -134,7 +134,7 @@ def test_an_account_is_found_however_it_is_written(connector, store, account, as
         ("a?b@yliopisto.example", "a%3Fb@yliopisto.example?account=x", "a?b@yliopisto.example"),
     ],
 )
-def test_the_path_as_it_was_sent_counts_where_the_server_tells_it(connector, store, account, sent, path):
+def test_the_undecoded_path_is_used_where_the_server_has_it(connector, store, account, sent, path):
     make_link(store, fold(account))
     decoded = f"/v1/people/{path}".encode().decode("latin-1")
 
@@ -194,7 +194,7 @@ def test_an_attested_id_is_released_to_a_holder_who_had_the_account_then(store, 
 
 
 @pytest.mark.parametrize("query", ["stable_id=a&stable_id=a", "stable_id=$stable", "issued=1&issued=2", "issued=$x"])
-def test_a_holder_that_cannot_be_meant_is_refused(connector, store, query):
+def test_an_invalid_holder_parameter_is_refused(connector, store, query):
     assert get(connector, f"/v1/people/maija@yliopisto.example?{query}").status == 400
 
 
@@ -211,7 +211,7 @@ def test_a_plus_in_a_query_is_a_space(connector, store):
     assert get(connector, "/v1/people?account=a+b%40yliopisto.example").body != NOBODY
 
 
-def test_asking_often_changes_nothing(connector, store):
+def test_look_ups_change_nothing(connector, store):
     make_link(store)
 
     answers = {get(connector, "/v1/people/maija@yliopisto.example").body for _ in range(4)}
@@ -223,7 +223,7 @@ def test_asking_often_changes_nothing(connector, store):
 # Who asks
 
 
-def test_an_organisation_can_only_ask_about_its_own_people(connector, store):
+def test_an_organisation_finds_only_its_own_people(connector, store):
     make_link(store)
 
     assert get(connector, "/v1/people/maija@yliopisto.example", token=OTHER).body == NOBODY
@@ -236,7 +236,7 @@ def test_two_tokens_work_while_one_replaces_the_other(connector, store):
 
 
 @pytest.mark.parametrize("scheme", ["Basic", "basic", "BASIC"])
-def test_a_password_is_as_good_as_a_token(connector, store, scheme):
+def test_basic_authentication_works_like_a_token(connector, store, scheme):
     make_link(store)
     secret = base64.b64encode(f"yliopisto:{PASSWORD}".encode()).decode()
 
@@ -266,7 +266,7 @@ def test_a_password_is_as_good_as_a_token(connector, store, scheme):
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/people/maija@yliopisto.example", "/v1/people/", "/v1/people"])
-def test_without_a_credential_nothing_is_told(connector, store, path, authorization):
+def test_a_request_without_a_credential_gets_no_data(connector, store, path, authorization):
     make_link(store)
     said = {} if authorization is None else {"HTTP_AUTHORIZATION": authorization}
 
@@ -374,7 +374,7 @@ def test_every_answer_is_short_json_with_its_length(connector, path, method, tok
     ],
 )
 @pytest.mark.parametrize("method", ["PATCH", "OPTIONS", "TRACE"])
-def test_another_method_is_told_which_ones_there_are(connector, path, allowed, method):
+def test_another_method_is_answered_405_with_allow(connector, path, allowed, method):
     answer = get(connector, path, method=method, **{"wsgi.input": io.BytesIO()})
 
     assert (answer.status, answer.header("Allow")) == (405, allowed)
@@ -393,7 +393,7 @@ def test_an_account_that_is_not_utf8_is_refused(connector):
     assert get(connector, "/v1/people/", PATH_INFO="/v1/people/\xff\xfe").status == 400
 
 
-def test_a_compressed_answer_is_not_given_even_if_asked_for(connector):
+def test_look_ups_are_never_compressed(connector):
     answer = get(connector, "/v1/people/x", HTTP_ACCEPT_ENCODING="gzip,deflate", HTTP_ACCEPT="text/html")
 
     assert (answer.status, answer.body) == (200, NOBODY)
@@ -428,7 +428,7 @@ class Away:
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/people/maija@yliopisto.example", "/v1/health"])
-def test_a_store_that_is_away_is_told_at_once_in_json(path, error, status, caplog):
+def test_an_unavailable_store_is_reported_at_once_in_json(path, error, status, caplog):
     caplog.set_level(logging.INFO, "orcid-connect")
 
     answer = get(Connector(Away(error), credentials(), Registry.PRODUCTION, lambda: NOON), path)
@@ -440,7 +440,7 @@ def test_a_store_that_is_away_is_told_at_once_in_json(path, error, status, caplo
     assert "maija" not in str(caplog.records[0].__dict__)
 
 
-def test_whoever_only_answers_need_not_hold_what_delivers():
+def test_the_connector_needs_no_transfer_objects():
     program = (
         "import sys, resolver_connector.app; print(sorted({'requests', 'ldap3', 'bottle', 'jinja2'} & {*sys.modules}))"
     )
@@ -534,7 +534,7 @@ class Broken(io.BytesIO):
         ({"REQUEST_URI": "/v1/changes/\xe4"}, "the path is not percent-encoded"),
     ],
 )
-def test_a_body_that_did_not_arrive_is_no_bug(connector, environ, reason):
+def test_an_incomplete_body_is_not_logged_as_a_bug(connector, environ, reason):
     answer = get(connector, "/v1/changes/ack", method="POST", **environ)
 
     assert (answer.status, json.loads(answer.body)) == (400, {"error": reason})

@@ -76,7 +76,7 @@ def test_a_use_is_written_once_a_day(store):
     assert days(store) == {"feed": (TODAY, TODAY + timedelta(days=1)), "deprovision": (TODAY, TODAY)}
 
 
-def test_a_database_that_cannot_be_written_is_left_alone_for_an_hour(store, caplog):
+def test_after_a_failed_write_the_recorder_pauses_for_an_hour(store, caplog):
     def fail(*_):
         calls.append(1)
         raise StoreUnavailable("the disk is full")
@@ -95,7 +95,7 @@ def test_a_database_that_cannot_be_written_is_left_alone_for_an_hour(store, capl
     assert days(store)["feed"] == (TODAY, TODAY)
 
 
-def test_no_request_waits_for_the_record(store):
+def test_requests_do_not_wait_for_the_recording(store):
     entered, free = threading.Event(), threading.Event()
 
     def wait(*_):
@@ -126,7 +126,7 @@ def test_a_bug_is_logged_and_does_not_end_the_recording(store, caplog):
     assert days(store)["deprovision"] == (TODAY, TODAY)
 
 
-def test_a_right_that_was_taken_away_is_forgotten_and_others_keep_their_days(store):
+def test_a_removed_right_loses_its_day_and_others_keep_theirs(store):
     store.statistics.register_credential_rights([CredentialRight("other", "idm", "feed")], TODAY)
     store.statistics.register_credential_rights(
         [CredentialRight(UNIVERSITY, "idm", each) for each in ("feed", "move")], TODAY
@@ -152,7 +152,7 @@ def test_a_right_that_was_taken_away_is_forgotten_and_others_keep_their_days(sto
         (None, None, ""),
     ],
 )
-def test_a_right_that_was_not_used_in_90_days_is_named(store, since, used, named):
+def test_check_names_a_right_unused_for_90_days(store, since, used, named):
     def ago(number):
         return TODAY - timedelta(days=number)
 

@@ -58,7 +58,7 @@ def rows_of(store):
 
 
 @pytest.mark.parametrize("give_up", [False, True])
-def test_what_was_delivered_or_given_up_can_be_forgotten(store, give_up):
+def test_a_delivered_or_dead_lettered_change_can_be_deleted(store, give_up):
     change = link(store, transfers=("idm", "ldap"))
     settle(store, give_up=give_up)
 
@@ -100,7 +100,7 @@ def test_consent_texts_are_kept_without_personal_data(store):
     assert store.links.get(UNIVERSITY, VILLE).consent.text == make_consent().text
 
 
-def test_what_is_still_owed_is_not_forgotten(store):
+def test_a_change_with_a_waiting_delivery_is_not_deleted(store):
     link(store, transfers=("idm", "ldap"))
     (first, _) = store.deliveries.claim("worker", NOON, LEASE, 2)
     store.deliveries.complete(first, "worker", "stored", "", NOON)
@@ -110,7 +110,7 @@ def test_what_is_still_owed_is_not_forgotten(store):
     assert not store.retention.delete_change(UNIVERSITY, 2, NOON)
 
 
-def test_forgetting_twice_is_the_same_as_once(store):
+def test_deleting_a_change_is_idempotent(store):
     link(store)
     settle(store)
     store.retention.delete_change(UNIVERSITY, 1, NOON)
@@ -118,7 +118,7 @@ def test_forgetting_twice_is_the_same_as_once(store):
     assert not store.retention.delete_change(UNIVERSITY, 1, NOON)
 
 
-def test_a_person_is_forgotten_with_the_last_of_their_changes(store):
+def test_a_persons_data_is_deleted_with_their_last_change(store):
     link(store, orcid_id=FIRST)
     settle(store)
     link(store, orcid_id=SECOND)
@@ -146,7 +146,7 @@ def test_no_other_persons_data_is_deleted(store):
     assert len(list(store.audit.list_events(POLYTECHNIC, MAIJA))) == 2
 
 
-def test_a_person_who_is_linking_again_keeps_the_attempt(store):
+def test_an_open_attempt_is_kept_when_the_last_change_is_deleted(store):
     link(store)
     settle(store)
     attempt = answered(store, MAIJA, SECOND)
@@ -158,7 +158,7 @@ def test_a_person_who_is_linking_again_keeps_the_attempt(store):
     assert store.audit.verify(UNIVERSITY) == []
 
 
-def test_what_was_given_up_and_forgotten_cannot_be_taken_up_again(store):
+def test_a_dead_letter_of_a_deleted_change_cannot_be_retried(store):
     link(store)
     settle(store, give_up=True)
     store.retention.delete_change(UNIVERSITY, 1, NOON)
@@ -166,7 +166,7 @@ def test_what_was_given_up_and_forgotten_cannot_be_taken_up_again(store):
     assert store.deliveries.retry(UNIVERSITY, None, NOON) == 0
 
 
-def test_what_can_be_forgotten_has_been_settled_for_a_while(store):
+def test_only_changes_settled_for_some_time_are_expired(store):
     link(store, MAIJA, FIRST, transfers=("idm", "ldap"))
     link(store, VILLE, SECOND, transfers=())
     before = store.retention.list_expired_changes(UNIVERSITY, NOON + 9 * HOUR)
@@ -179,7 +179,7 @@ def test_what_can_be_forgotten_has_been_settled_for_a_while(store):
     assert store.retention.list_expired_changes(UNIVERSITY, NOON + 2 * HOUR, limit=1) == [1]
 
 
-def test_while_a_person_is_forgotten_they_may_link_again(store):
+def test_a_person_may_link_again_while_their_data_is_deleted(store):
     """Whichever comes first, what is linked afterwards is whole."""
     for number in range(1, 11):
         person = f"person {number}"
@@ -235,7 +235,7 @@ def found_in(paths, words):
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_after_a_scrubbing_no_file_of_sqlite_holds_what_was_forgotten(store, tmp_path):
+def test_after_a_vacuum_no_sqlite_file_holds_deleted_data(store, tmp_path):
     words = live_and_die(store)
     files = [tmp_path / name for name in ("links.db", "links.db-wal", "links.db-shm")]
     before = found_in(files, words)
@@ -250,7 +250,7 @@ def test_after_a_scrubbing_no_file_of_sqlite_holds_what_was_forgotten(store, tmp
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_a_scrubbing_that_a_reader_holds_up_says_so(store, tmp_path):
+def test_a_vacuum_blocked_by_an_sqlite_reader_returns_false(store, tmp_path):
     hurried = open_store(f"sqlite://{tmp_path}/links.db", timeout=0.1)
     words = live_and_die(hurried)
 
@@ -274,7 +274,7 @@ def own_database(postgres):
     store.close()
 
 
-def test_after_a_scrubbing_no_table_file_of_postgresql_holds_what_was_forgotten(postgres, own_database):
+def test_after_a_vacuum_no_postgresql_file_holds_deleted_data(postgres, own_database):
     name, store = own_database
     words = live_and_die(store)
     with postgres.connect(name) as other:
@@ -295,7 +295,7 @@ def test_after_a_scrubbing_no_table_file_of_postgresql_holds_what_was_forgotten(
     assert store.audit.verify(UNIVERSITY) == []
 
 
-def test_a_scrubbing_that_a_reader_of_postgresql_holds_up_says_so(postgres, own_database):
+def test_a_vacuum_blocked_by_a_postgresql_reader_returns_false(postgres, own_database):
     name, store = own_database
     with psycopg.connect(postgres.url(name)) as reader:
         reader.execute("select * from links")
@@ -305,7 +305,7 @@ def test_a_scrubbing_that_a_reader_of_postgresql_holds_up_says_so(postgres, own_
     assert store.vacuum(NOON)
 
 
-def test_a_scrubbing_that_the_server_does_not_allow_says_so(postgres, own_database):
+def test_a_vacuum_without_permission_returns_false(postgres, own_database):
     name, _ = own_database
     with postgres.connect(name) as other:
         other.execute("drop role if exists guest")
@@ -322,7 +322,7 @@ def test_a_scrubbing_that_the_server_does_not_allow_says_so(postgres, own_databa
         other.execute("drop role guest")
 
 
-def test_a_scrubbing_sweeps_out_attempts_that_were_abandoned(store):
+def test_a_vacuum_deletes_expired_attempts(store):
     attempt = answered(store)
     store.attempts.add(make_attempt(VILLE, started_at=NOON + HOUR), "young")
 
@@ -351,7 +351,7 @@ def test_a_deprovisioned_persons_removal_is_delivered_and_attempts_deleted(store
     assert store.audit.verify(UNIVERSITY) == []
 
 
-def test_leaving_twice_is_the_same_as_once(store):
+def test_deprovisioning_is_idempotent(store):
     link(store)
     store.retention.deprovision(UNIVERSITY, MAIJA, NOON)
     before = rows_of(store)
@@ -362,7 +362,7 @@ def test_leaving_twice_is_the_same_as_once(store):
     assert rows_of(store) == before
 
 
-def test_a_dry_run_tells_what_would_go_and_leaves_it(store):
+def test_a_dry_run_of_deprovisioning_changes_nothing(store):
     link(store)
     before = rows_of(store)
 

@@ -55,7 +55,7 @@ def kinds(store):
 # Made with the change
 
 
-def test_a_change_is_owed_to_each_transfer(store):
+def test_a_change_has_a_delivery_for_each_transfer(store):
     change = link(store, transfers=("idm", "ldap"))
 
     owed = store.deliveries.list_for_change(UNIVERSITY, change.number)
@@ -71,7 +71,7 @@ def test_a_change_is_owed_to_each_transfer(store):
     assert first.waiting
 
 
-def test_without_transfers_nothing_is_owed(store):
+def test_without_transfers_there_are_no_deliveries(store):
     change = link(store, transfers=())
 
     assert store.deliveries.list_for_change(UNIVERSITY, change.number) == []
@@ -86,7 +86,7 @@ def test_a_confirmation_of_the_same_id_has_no_delivery(store):
     assert numbers(store.deliveries.list_for_person(UNIVERSITY, MAIJA)) == [1]
 
 
-def test_each_change_of_a_person_is_owed_and_the_newest_comes_first(store):
+def test_deliveries_of_a_person_are_listed_newest_first(store):
     link(store, orcid_id=FIRST)
     link(store, orcid_id=SECOND)
     unlink(store)
@@ -118,7 +118,7 @@ def test_a_claim_says_what_to_deliver(store):
     assert (delivery.leased_by, delivery.lease_expires_at, delivery.tries) == ("worker", NOON + LEASE, 1)
 
 
-def test_what_has_arrived_is_done(store):
+def test_a_completed_delivery_is_done(store):
     link(store)
     (delivery,) = claim(store)
 
@@ -160,7 +160,7 @@ def test_a_leased_delivery_is_not_claimed_again(store):
     assert claim(store, "two", NOON + LEASE - timedelta(seconds=1)) == []
 
 
-def test_a_lease_that_has_run_out_is_taken_up_again(store):
+def test_an_expired_lease_is_reclaimed(store):
     link(store)
     claim(store, "one")
 
@@ -188,14 +188,14 @@ def test_a_worker_without_a_lease_cannot_store_a_result(store, second):
     assert store.deliveries.complete(held, second, "stored", "", later)
 
 
-def test_a_worker_that_was_slow_but_not_overtaken_is_heard(store):
+def test_a_late_result_is_stored_if_the_lease_was_not_reclaimed(store):
     link(store)
     (delivery,) = claim(store)
 
     assert store.deliveries.complete(delivery, "worker", "stored", "", NOON + 2 * LEASE)
 
 
-def test_what_was_postponed_comes_when_it_is_due(store):
+def test_a_rescheduled_delivery_is_claimed_when_it_is_due(store):
     link(store)
     (delivery,) = claim(store)
 
@@ -211,7 +211,7 @@ def test_what_was_postponed_comes_when_it_is_due(store):
     assert [each.tries for each in claim(store, now=NOON + timedelta(hours=1))] == [2]
 
 
-def test_the_other_sides_words_arrive_without_what_no_database_holds(store):
+def test_unstorable_characters_are_removed_from_a_receivers_message(store):
     link(store, MAIJA)
     (delivery,) = claim(store)
 
@@ -311,7 +311,7 @@ def test_a_failing_delivery_blocks_no_other_person(store):
     assert [delivery.person_key for delivery in claim(store)] == [VILLE]
 
 
-def test_one_transfers_trouble_keeps_no_other_waiting(store):
+def test_a_failing_transfer_does_not_delay_others(store):
     link(store, transfers=("idm", "ldap"))
     unlink(store, transfers=("idm", "ldap"))
     for delivery in claim(store):
@@ -385,7 +385,7 @@ def test_a_delivery_that_ends_while_it_is_claimed_again_ends_once(store):
 # Given up, and taken up again
 
 
-def test_given_up_is_said_and_kept(store):
+def test_a_dead_letter_is_stored_and_reported(store):
     link(store)
     (delivery,) = claim(store)
 
@@ -397,7 +397,7 @@ def test_given_up_is_said_and_kept(store):
     assert claim(store, now=NOON + timedelta(9)) == []
 
 
-def test_all_that_was_given_up_is_given_page_by_page(store, monkeypatch):
+def test_dead_letters_are_listed_in_pages(store, monkeypatch):
     monkeypatch.setattr("sql.repositories.delivery.deliveries.PAGE_SIZE", 2)
     for number in range(1, 6):
         link(store, f"person {number}", make_orcid_id(number), ("a", "b"))
@@ -411,7 +411,7 @@ def test_all_that_was_given_up_is_given_page_by_page(store, monkeypatch):
 
 
 @pytest.mark.parametrize(("transfer", "taken_up"), [(None, ["a", "b"]), ("a", ["a"]), ("c", [])])
-def test_what_was_given_up_can_be_taken_up_again(store, transfer, taken_up):
+def test_dead_letters_can_be_retried(store, transfer, taken_up):
     link(store, transfers=("a", "b"))
     for delivery in claim(store):
         store.deliveries.dead_letter(delivery, "worker", "refused", "", NOON)
@@ -425,7 +425,7 @@ def test_what_was_given_up_can_be_taken_up_again(store, transfer, taken_up):
     assert kinds(store).count("dead-letters-retried") == bool(taken_up)
 
 
-def test_what_is_taken_up_again_keeps_its_order(store):
+def test_retried_dead_letters_keep_their_order(store):
     link(store)
     unlink(store)
     for _ in range(2):
@@ -436,7 +436,7 @@ def test_what_is_taken_up_again_keeps_its_order(store):
     assert numbers(claim(store)) == [1]
 
 
-def test_old_news_is_not_taken_up_after_later_news_has_arrived(store):
+def test_a_dead_letter_is_not_retried_after_a_later_change_was_delivered(store):
     link(store)
     unlink(store)
     store.deliveries.dead_letter(claim(store)[0], "worker", "refused", "", NOON)
@@ -450,7 +450,7 @@ def test_old_news_is_not_taken_up_after_later_news_has_arrived(store):
     assert (newest.outcome, oldest.outcome, oldest.state) == ("stored", "superseded", DeliveryState.DONE)
 
 
-def test_old_news_is_not_taken_up_while_later_news_is_on_its_way(store):
+def test_a_dead_letter_is_not_retried_while_a_later_change_is_leased(store):
     link(store)
     unlink(store)
     store.deliveries.dead_letter(claim(store)[0], "worker", "refused", "", NOON)
@@ -463,7 +463,7 @@ def test_old_news_is_not_taken_up_while_later_news_is_on_its_way(store):
     assert store.deliveries.retry(UNIVERSITY, None, NOON) == 2
 
 
-def test_what_arrived_for_one_person_or_transfer_settles_nothing_for_another(store):
+def test_a_delivery_of_another_person_or_transfer_does_not_block_a_retry(store):
     link(store, MAIJA, FIRST, ("a", "b"))
     link(store, VILLE, SECOND, ("a",))
     for delivery in claim(store):
@@ -481,7 +481,7 @@ def test_what_arrived_for_one_person_or_transfer_settles_nothing_for_another(sto
 # What the audit and the counts tell
 
 
-def test_the_audit_tells_who_learnt_what_and_when(store):
+def test_deliveries_are_in_the_audit_log(store):
     link(store, transfers=("idm",))
     store.deliveries.complete(claim(store)[0], "worker", "stored", "OK", NOON + MINUTE)
     unlink(store, transfers=("idm",))
@@ -500,7 +500,7 @@ def test_the_audit_tells_who_learnt_what_and_when(store):
     assert store.audit.verify(UNIVERSITY) == []
 
 
-def test_the_end_and_its_event_come_together_or_not_at_all(store):
+def test_the_end_of_a_delivery_and_its_event_are_atomic(store):
     link(store)
     (delivery,) = claim(store)
 
@@ -516,7 +516,7 @@ def test_the_end_and_its_event_come_together_or_not_at_all(store):
     assert store.audit.verify(UNIVERSITY) == []
 
 
-def test_the_counts_tell_how_far_each_transfer_is(store):
+def test_deliveries_are_counted_by_transfer(store):
     link(store, "one", make_orcid_id(1), ("a", "b"), now=NOON)
     link(store, "two", make_orcid_id(2), ("a",), now=NOON + MINUTE)
     link(store, "three", make_orcid_id(3), ("a",), now=NOON + 2 * MINUTE)
@@ -573,7 +573,7 @@ def test_a_success_closes_a_breaker(store):
     assert len(claim(store)) == 1
 
 
-def test_the_first_failure_may_open_a_breaker_that_was_never_heard_of(store):
+def test_the_first_failure_may_open_a_new_breaker(store):
     store.deliveries.record_failure(UNIVERSITY, "idm", NOON, failure_threshold=1, reset_timeout=REST)
 
     assert [breaker.open_until for breaker in store.deliveries.breakers(UNIVERSITY)] == [NOON + REST]
@@ -591,7 +591,7 @@ def test_nothing_is_sent_while_a_breaker_is_open_and_others_go_on(store):
 
 
 @pytest.mark.parametrize("by_itself", [False, True])
-def test_after_its_rest_one_delivery_at_a_time_probes_a_transfer(store, by_itself):
+def test_a_half_open_breaker_allows_one_delivery_at_a_time(store, by_itself):
     for number in range(1, 4):
         link(store, f"person {number}", make_orcid_id(number))
     break_it(store)
@@ -640,7 +640,7 @@ def test_a_probe_whose_worker_died_is_followed_by_another(store):
 # What a worker has room for, and what is not to wait
 
 
-def test_a_worker_is_given_no_more_for_a_transfer_than_it_has_room_for(store):
+def test_a_claim_respects_the_capacity_of_each_transfer(store):
     for number in range(1, 5):
         link(store, f"person {number}", make_orcid_id(number), transfers=("dead", "idm", "ldap"))
     room = {"dead": 0, "idm": 1, "ldap": 9}
@@ -668,7 +668,7 @@ def test_a_delivery_that_waits_for_an_earlier_one_hides_no_other_transfers(store
     assert [(delivery.transfer, delivery.person_key) for delivery in claimed] == [("c", VILLE)]
 
 
-def test_what_waits_for_later_can_be_made_due(store):
+def test_waiting_deliveries_can_be_made_due(store):
     link(store, transfers=("idm", "ldap"))
     for delivery in claim(store):
         store.deliveries.reschedule(delivery, "worker", "temporary", "", NOON + timedelta(days=1), NOON)
@@ -680,7 +680,7 @@ def test_what_waits_for_later_can_be_made_due(store):
     assert store.deliveries.make_due(UNIVERSITY, None, NOON + MINUTE) == 1
 
 
-def test_all_that_is_still_owed_can_be_looked_at(store, monkeypatch):
+def test_waiting_deliveries_can_be_listed(store, monkeypatch):
     monkeypatch.setattr("sql.repositories.delivery.deliveries.PAGE_SIZE", 2)
     for number in range(1, 6):
         link(store, f"person {number}", make_orcid_id(number), transfers=("idm", "ldap"))
@@ -729,7 +729,7 @@ RELATED_DELIVERIES = (
     ],
 )
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_no_question_reads_a_whole_table(store, query, values, index):
+def test_no_query_scans_a_table(store, query, values, index):
     common = {"organisation": "o", "transfer": "t", "worker": "w", "now": "n", "lease_expires_at": "u", "limit": 1}
     text = "explain query plan " + queries()[query]
 

@@ -50,7 +50,7 @@ LEAVES = {
 
 @pytest.mark.parametrize("how", LEAVES)
 @pytest.mark.parametrize("away", [False, True], ids=["at once", "after an outage"])
-def test_an_identifier_that_changes_hands_is_taken_from_one_account_before_another_gets_it(  # noqa: PLR0917 - fixtures
+def test_an_id_is_removed_from_one_account_before_another_gets_it(  # noqa: PLR0917 - fixtures
     store, dispatcher, register, clock, how, away
 ):
     LEAVES[how](store)
@@ -70,7 +70,7 @@ def test_an_identifier_that_changes_hands_is_taken_from_one_account_before_anoth
     assert not list(store.deliveries.list_dead_letters(UNIVERSITY))
 
 
-def test_two_accounts_that_swap_their_identifiers_by_way_of_a_third_are_told_in_order(store, register, clock):
+def test_swapped_ids_are_delivered_in_order(store, register, clock):
     make_link(store, MAIJA, FIRST)
     make_link(store, VILLE, SECOND)
     register.holds[VILLE] = SECOND
@@ -93,7 +93,7 @@ def test_changes_that_share_nothing_do_not_wait_for_each_other(store):
     assert len(store.deliveries.claim("worker", NOON, HOUR, 9)) == 4
 
 
-def test_an_identifier_of_another_transfer_or_organisation_is_waited_for_by_nobody(store):
+def test_changes_of_another_transfer_or_organisation_do_not_block(store):
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON, transfers=["idm"])
     make_link(store, VILLE, FIRST, transfers=["ldap"])
@@ -170,7 +170,7 @@ def test_a_dead_letter_is_retried_whatever_else_is_leased(store, clock, change_n
     assert store.deliveries.retry(UNIVERSITY, "idm", clock.now) == 1
 
 
-def test_a_conflict_that_nothing_explains_is_not_tried_again(store, dispatcher, register, clock):
+def test_an_unexplained_conflict_is_a_dead_letter(store, dispatcher, register, clock):
     register.holds[MAIJA] = FIRST
     change = make_link(store, VILLE, SECOND, now=clock.now, transfers=TRANSFERS)
     register.holds["somebody@yliopisto.example"] = SECOND
@@ -187,9 +187,7 @@ def test_a_conflict_that_nothing_explains_is_not_tried_again(store, dispatcher, 
 
 @pytest.mark.parametrize("lost", [0, 1, 2], ids=lambda lost: f"{lost} lost")
 @pytest.mark.parametrize("how", [*LEAVES, "linked again"])
-def test_an_identifier_whose_replacement_never_arrived_is_taken_away_by_what_comes_later(
-    store, register, clock, how, lost
-):
+def test_a_later_change_removes_an_id_whose_replacement_failed(store, register, clock, how, lost):
     make_link(store, MAIJA, FIRST)
     register.holds[MAIJA] = FIRST
     for number in (3, 4):
@@ -209,7 +207,7 @@ def test_an_identifier_whose_replacement_never_arrived_is_taken_away_by_what_com
     assert not list(store.deliveries.list_dead_letters(UNIVERSITY))
 
 
-def test_what_a_later_change_made_up_for_is_not_taken_away_again(store, register, clock):
+def test_a_missed_removal_is_made_up_for_once(store, register, clock):
     make_link(store, MAIJA, FIRST)
     register.holds[MAIJA] = FIRST
     LEAVES["replaced"](store)
@@ -226,7 +224,7 @@ def test_what_a_later_change_made_up_for_is_not_taken_away_again(store, register
     assert register.holds == {MAIJA: FIRST}
 
 
-def test_a_later_change_waits_until_the_receiver_has_taken_away_what_it_missed(store, register, clock):
+def test_a_later_change_waits_for_the_missed_removal(store, register, clock):
     make_link(store, MAIJA, FIRST)
     register.holds[MAIJA] = FIRST
     LEAVES["replaced"](store)
@@ -245,7 +243,7 @@ def test_a_later_change_waits_until_the_receiver_has_taken_away_what_it_missed(s
     assert register.holds == {}
 
 
-def test_a_receiver_that_cannot_remove_is_told_of_the_new_identifier_alone(store, register, clock):
+def test_a_receiver_without_removals_gets_the_new_id_alone(store, register, clock):
     make_link(store, MAIJA, FIRST)
     LEAVES["replaced"](store)
     lose(store, clock.now)

@@ -41,7 +41,7 @@ END = {
 
 
 @pytest.mark.parametrize(("state", "outcome"), [case for case in TEXTS if case[1] != "superseded"], ids=str)
-def test_each_end_of_a_delivery_is_told_in_words_with_what_the_other_side_said(store, maija, owed, state, outcome):
+def test_each_outcome_is_shown_with_the_receivers_message(store, maija, owed, state, outcome):
     END[state](store, owed, "worker", outcome, "no <b>such</b> entry")
 
     page = maija.get("/me").text
@@ -51,13 +51,13 @@ def test_each_end_of_a_delivery_is_told_in_words_with_what_the_other_side_said(s
     assert ('class="unwell"' in page) == (state is DeliveryState.DEAD_LETTER)
 
 
-def test_what_has_not_been_tried_is_on_its_way(store, maija):
+def test_an_untried_delivery_is_shown_as_on_its_way(store, maija):
     make_link(store, transfers=("idm",))
 
     assert ON_ITS_WAY in maija.get("/me").text
 
 
-def test_a_fetched_change_is_told(store, maija):
+def test_a_fetched_change_is_shown_as_fetched(store, maija):
     change = make_link(store)
     assert "has fetched this" not in maija.get("/me").text
 
@@ -66,7 +66,7 @@ def test_a_fetched_change_is_told(store, maija):
     assert "It has fetched this from us." in maija.get("/me").text
 
 
-def test_a_change_after_the_last_one_fetched_is_not_told_as_fetched(store, maija):
+def test_a_change_that_was_not_fetched_is_not_shown_as_fetched(store, maija):
     change = make_link(store)
     store.changes.acknowledge(UNIVERSITY, change.number, NOON)
     make_link(store, orcid_id=make_orcid_id(2))
@@ -74,13 +74,13 @@ def test_a_change_after_the_last_one_fetched_is_not_told_as_fetched(store, maija
     assert "has fetched this" not in maija.get("/me").text
 
 
-def test_where_nothing_is_sent_nothing_is_told(store, maija):
+def test_without_transfers_no_delivery_is_shown(store, maija):
     make_link(store)
 
     assert "has been told" not in maija.get("/me").text
 
 
-def test_a_removal_is_sent_on_at_once_and_told(store, web_app):
+def test_a_removal_is_delivered_at_once_and_shown(store, web_app):
     sent = []
     app = make_app(replace(web_app, context=replace(web_app.context, deliver_now=sent.append)))
     maija = WebClient(app)
@@ -93,7 +93,7 @@ def test_a_removal_is_sent_on_at_once_and_told(store, web_app):
     assert "Who has been told of the removal" in maija.get(place).text
 
 
-def test_where_nothing_is_kept_the_page_does_not_pretend_to_know(web_app):
+def test_where_links_are_not_kept_the_page_claims_no_state(web_app):
 
     page = WebClient(make_app(with_settings(web_app, keep=Keep.NOTHING))).get("/me").text
 

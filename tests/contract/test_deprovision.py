@@ -39,7 +39,7 @@ def told(answer):
     return json.loads(answer.body)
 
 
-def test_with_the_person_go_the_link_and_what_was_begun_and_the_transfers_are_told(connector, store):
+def test_deprovisioning_removes_link_and_attempts_and_is_delivered(connector, store):
     make_link(store, MAIJA)
 
     gone = told(delete(connector, f"/v1/people/{MAIJA}"))
@@ -50,7 +50,7 @@ def test_with_the_person_go_the_link_and_what_was_begun_and_the_transfers_are_to
     assert store.changes.list_after(UNIVERSITY, 1, 9)[0].kind == "removed"
 
 
-def test_somebody_who_never_linked_leaves_nothing(connector, store):
+def test_attempts_of_a_person_without_a_link_are_deleted(connector, store):
     store.attempts.add(make_attempt(MAIJA), state_hash="state")
 
     gone = told(delete(connector, f"/v1/people/{MAIJA}"))
@@ -59,7 +59,7 @@ def test_somebody_who_never_linked_leaves_nothing(connector, store):
     assert store.attempts.get_by_state("state") is None
 
 
-def test_asking_twice_is_the_same_as_once(connector, store):
+def test_deprovisioning_is_idempotent(connector, store):
     make_link(store, MAIJA)
     delete(connector, f"/v1/people/{MAIJA}")
 
@@ -69,7 +69,7 @@ def test_asking_twice_is_the_same_as_once(connector, store):
     assert store.changes.last_number(UNIVERSITY) == 2
 
 
-def test_a_dry_run_tells_what_would_go_and_nothing_goes(connector, store):
+def test_a_dry_run_returns_the_counts_and_changes_nothing(connector, store):
     make_link(store, MAIJA)
     before = store.links.get(UNIVERSITY, MAIJA)
 
@@ -85,7 +85,7 @@ def test_a_dry_run_tells_what_would_go_and_nothing_goes(connector, store):
     "query",
     ["dry_run", "dry_run=yes", "dry_run=1", "dry_run=True", "dryrun=true", "dry-run=true", "account=x", "x=%FF"],
 )
-def test_whoever_may_have_wanted_to_look_removes_nobody(connector, store, query):
+def test_ambiguous_requests_remove_no_link(connector, store, query):
     make_link(store, MAIJA)
 
     answer = delete(connector, f"/v1/people/{MAIJA}?{query}")
@@ -122,14 +122,14 @@ def test_an_organisation_removes_only_its_own_people(connector, store):
 
 
 @pytest.mark.parametrize("token", ["", "x" * 40])
-def test_without_a_credential_nobody_is_removed(connector, store, token):
+def test_without_a_credential_no_link_is_removed(connector, store, token):
     make_link(store, MAIJA)
 
     assert delete(connector, f"/v1/people/{MAIJA}", token).status == 401
     assert store.links.get(UNIVERSITY, MAIJA) is not None
 
 
-def test_the_audit_names_the_organisation_and_the_log_names_nobody(connector, store, caplog):
+def test_the_audit_names_the_organisation_and_the_log_no_person(connector, store, caplog):
     caplog.set_level(logging.INFO, "orcid-connect")
     make_link(store, MAIJA)
 
@@ -143,7 +143,7 @@ def test_the_audit_names_the_organisation_and_the_log_names_nobody(connector, st
     ]
 
 
-def test_whoever_has_left_can_link_again_on_return(connector, store):
+def test_a_person_who_returns_can_link_again(connector, store):
     make_link(store, MAIJA, make_orcid_id(7))
     delete(connector, f"/v1/people/{MAIJA}")
 
@@ -152,7 +152,7 @@ def test_whoever_has_left_can_link_again_on_return(connector, store):
     assert store.links.get(UNIVERSITY, MAIJA).orcid_id == make_orcid_id(7)
 
 
-def test_an_organisation_without_transfers_reads_of_it_in_the_feed(connector, store):
+def test_the_removal_is_in_the_feed(connector, store):
     make_link(store, "liisa@amk.example", organisation=POLYTECHNIC)
 
     gone = told(delete(connector, "/v1/people/liisa@amk.example", OTHER))

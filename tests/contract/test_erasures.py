@@ -48,7 +48,7 @@ def held(store, person=MAIJA):
 # Erasing
 
 
-def test_where_nobody_has_to_learn_of_it_everything_goes_at_once(store):
+def test_without_transfers_and_feed_an_erasure_finishes_at_once(store):
     make_link(store, MAIJA, FIRST)
     make_link(store, MAIJA, SECOND)
     store.attempts.add(make_attempt(MAIJA), "open")
@@ -61,7 +61,7 @@ def test_where_nobody_has_to_learn_of_it_everything_goes_at_once(store):
     assert store.audit.verify(UNIVERSITY) == []
 
 
-def test_an_audit_line_that_names_nobody_says_that_it_was_done(store):
+def test_the_event_erased_names_no_person(store):
     make_link(store, MAIJA, FIRST)
     erase(store, transfers=())
 
@@ -70,7 +70,7 @@ def test_an_audit_line_that_names_nobody_says_that_it_was_done(store):
     assert (last.kind, last.actor, last.person_key, dict(last.facts)) == ("erased", "service", None, {})
 
 
-def test_the_removal_is_delivered_and_then_the_rest_goes(store):
+def test_the_data_is_erased_after_the_removal_was_delivered(store):
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     deliver(store, now=NOON)
 
@@ -88,7 +88,7 @@ def test_the_removal_is_delivered_and_then_the_rest_goes(store):
     assert [each.state for each in store.deliveries.list_for_change(UNIVERSITY, 2)] == [DeliveryState.DONE]
 
 
-def test_what_waited_is_spared_and_only_removals_are_sent(store):
+def test_waiting_deliveries_are_superseded_by_the_removal(store):
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     make_link(store, MAIJA, SECOND, transfers=["idm"])
     deliver(store, AWAY, now=NOON)
@@ -99,7 +99,7 @@ def test_what_waited_is_spared_and_only_removals_are_sent(store):
     assert [(news.kind, news.previous) for news in idm.got] == [("removed", FIRST), ("removed", SECOND)]
 
 
-def test_what_somebody_has_in_hand_comes_before_the_removal(store):
+def test_a_leased_delivery_ends_before_the_removal_is_sent(store):
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     (on_its_way,) = store.deliveries.claim("worker", NOON, 2 * HOUR, 1)
 
@@ -133,7 +133,7 @@ def test_erasure_is_finished_after_30_days_although_the_removal_is_still_waiting
     assert deliver(store, now=NOON + HOUR + MAX_WAIT).got == []
 
 
-def test_the_result_of_an_attempt_that_outlasts_the_30_days_is_not_stored(store):
+def test_the_result_of_a_try_that_outlasts_the_30_days_is_not_stored(store):
     make_link(store, MAIJA, FIRST)
     erase(store)
     (claimed,) = store.deliveries.claim("worker", NOON + MAX_WAIT, 9 * HOUR, 1)
@@ -161,7 +161,7 @@ def test_a_person_who_comes_back_while_inactive_people_are_erased_keeps_the_data
     assert store.attempts.list_for_person(UNIVERSITY, MAIJA)[0].started_at == late - HOUR
 
 
-def test_a_removal_that_was_refused_can_be_sent_again_for_a_month_and_then_the_rest_goes(store):
+def test_a_refused_removal_can_be_retried_for_30_days(store):
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     deliver(store, now=NOON)
     erase(store)
@@ -174,7 +174,7 @@ def test_a_removal_that_was_refused_can_be_sent_again_for_a_month_and_then_the_r
     assert held(store) == set()
 
 
-def test_a_reader_of_the_feed_gets_the_removal_before_it_goes(store):
+def test_the_feed_has_the_removal_until_it_was_acknowledged(store):
     make_link(store, MAIJA, FIRST)
     store.changes.acknowledge(UNIVERSITY, 1, NOON)
 
@@ -190,7 +190,7 @@ def test_a_reader_of_the_feed_gets_the_removal_before_it_goes(store):
     assert store.changes.oldest_number(UNIVERSITY) <= 3
 
 
-def test_a_reader_that_comes_too_late_begins_again(store):
+def test_a_late_reader_of_the_feed_needs_a_new_snapshot(store):
     make_link(store, MAIJA, FIRST)
     make_link(store, VILLE, SECOND)
     erase(store, transfers=(), uses_feed=True)
@@ -205,7 +205,7 @@ def test_a_reader_that_comes_too_late_begins_again(store):
     assert [link.person_key for link in store.links.list_current(UNIVERSITY)] == [VILLE]
 
 
-def test_twice_is_the_same_as_once(store):
+def test_an_erasure_is_idempotent(store):
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     first = erase(store)
     again = erase(store, now=NOON + 2 * HOUR)
@@ -218,7 +218,7 @@ def test_twice_is_the_same_as_once(store):
     assert held(store) == set()
 
 
-def test_somebody_who_only_began_leaves_nothing_either(store):
+def test_attempts_without_a_link_are_erased(store):
     answered(store, MAIJA, FIRST)
 
     erased = erase(store)
@@ -227,12 +227,12 @@ def test_somebody_who_only_began_leaves_nothing_either(store):
     assert held(store) == set()
 
 
-def test_somebody_of_whom_nothing_is_stored_leaves_no_line(store):
+def test_erasing_an_unknown_person_writes_no_event(store):
     assert erase(store) == ErasureResult(found=False, removal=None, finished=True)
     assert list(store.audit.list_events(UNIVERSITY)) == []
 
 
-def test_nobody_else_is_erased(store):
+def test_other_people_are_not_erased(store):
     make_link(store, MAIJA, FIRST)
     make_link(store, VILLE, SECOND)
     make_link(store, MAIJA, FIRST, POLYTECHNIC)
@@ -244,7 +244,7 @@ def test_nobody_else_is_erased(store):
     assert list(store.audit.list_events(POLYTECHNIC, MAIJA))
 
 
-def test_a_person_who_begins_anew_keeps_what_is_new_and_nothing_else(store):
+def test_data_stored_after_the_request_is_kept(store):
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     deliver(store, now=NOON)
     erase(store)
@@ -262,7 +262,7 @@ def test_a_person_who_begins_anew_keeps_what_is_new_and_nothing_else(store):
     assert store.audit.verify(UNIVERSITY) == []
 
 
-def test_whatever_is_counted_stays_counted(store):
+def test_statistics_outlive_an_erasure(store):
     make_link(store, MAIJA, FIRST)
     before = store.statistics.totals(UNIVERSITY)
 
@@ -286,7 +286,7 @@ def housekeeping(store, log):
     return Maintenance(store, [], log)
 
 
-def test_housekeeping_finishes_what_has_arrived(store, housekeeping, log):
+def test_maintenance_finishes_due_erasures(store, housekeeping, log):
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     erase(store)
     housekeeping.run(NOON + HOUR)
@@ -298,7 +298,7 @@ def test_housekeeping_finishes_what_has_arrived(store, housekeeping, log):
     assert log.lines == [("erased", {"persons": 1})]
 
 
-def test_housekeeping_sweeps_out_attempts_even_where_nobody_begins_another(store, housekeeping):
+def test_maintenance_deletes_expired_attempts(store, housekeeping):
     attempt = answered(store, MAIJA, FIRST)
 
     housekeeping.run(NOON + timedelta(hours=24))
@@ -309,7 +309,7 @@ def test_housekeeping_sweeps_out_attempts_even_where_nobody_begins_another(store
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_in_the_morning_no_file_of_sqlite_holds_who_was_erased(store, housekeeping, tmp_path, log):
+def test_after_the_night_no_sqlite_file_holds_erased_data(store, housekeeping, tmp_path, log):
     live(store)
     before = found_in(tmp_path.iterdir())
 
@@ -321,7 +321,7 @@ def test_in_the_morning_no_file_of_sqlite_holds_who_was_erased(store, housekeepi
     assert log.words() == ["erased", "vacuumed"]
 
 
-def test_in_the_morning_no_table_file_of_postgresql_holds_who_was_erased(postgres, migrated_postgres_store, log):
+def test_after_the_night_no_postgresql_file_holds_erased_data(postgres, migrated_postgres_store, log):
     name, store = migrated_postgres_store
     make_link(store, VILLE, make_orcid_id(9))
     live(store)

@@ -73,7 +73,7 @@ def short(changes):
 # What is told
 
 
-def test_a_change_says_whose_it_is_and_what_holds_now(connector, store):
+def test_a_change_has_the_person_and_the_current_id(connector, store):
     start = fetch(connector)["next_cursor"]
     change = make_link(store, MAIJA, FIRST)
 
@@ -93,7 +93,7 @@ def test_a_change_says_whose_it_is_and_what_holds_now(connector, store):
     }
 
 
-def test_a_removal_is_told_as_a_tombstone(connector, store):
+def test_a_removal_has_a_null_id(connector, store):
     make_link(store, MAIJA, FIRST)
     start = fetch(connector)["next_cursor"]
     unlink(store)
@@ -134,7 +134,7 @@ def test_changes_come_in_the_order_in_which_they_were_made_page_by_page(connecto
 
 
 @pytest.mark.parametrize(("limit", "more"), [(2, True), (3, False), (4, False), (5000, False)])
-def test_more_is_said_only_when_there_is_more(connector, store, limit, more):
+def test_has_more_is_true_only_if_there_are_more_changes(connector, store, limit, more):
     start = fetch(connector)["next_cursor"]
     for person in (MAIJA, AKE, VILLE):
         make_link(store, person, make_orcid_id(ord(person[0])))
@@ -144,7 +144,7 @@ def test_more_is_said_only_when_there_is_more(connector, store, limit, more):
     assert (len(page["changes"]), page["has_more"]) == (min(limit, 3), more)
 
 
-def test_the_same_token_gives_the_same_changes(connector, store):
+def test_the_same_cursor_gives_the_same_changes(connector, store):
     start = fetch(connector)["next_cursor"]
     make_link(store)
 
@@ -162,7 +162,7 @@ def test_an_organisation_reads_only_its_own_changes(connector, store):
     assert [each["person"]["value"] for each in polytechnic["changes"]] == ["liisa@amk.example"]
 
 
-def test_ids_of_another_registry_are_passed_over(connector, store):
+def test_ids_of_another_registry_are_left_out(connector, store):
     start = fetch(connector)["next_cursor"]
     make_link(store, MAIJA, make_orcid_id(1, Registry.SANDBOX))
     make_link(store, AKE, FIRST)
@@ -174,7 +174,7 @@ def test_ids_of_another_registry_are_passed_over(connector, store):
     assert short(snapshot["changes"]) == [("linked", AKE, FIRST.uri)]
 
 
-def test_a_change_between_registries_is_told_by_the_half_that_is_ours(connector, store):
+def test_a_change_between_registries_has_only_the_id_of_the_services_registry(connector, store):
     start = fetch(connector)["next_cursor"]
     for orcid_id in (FIRST, make_orcid_id(2, Registry.SANDBOX), THIRD):
         make_link(store, MAIJA, orcid_id)
@@ -191,7 +191,7 @@ def test_a_change_between_registries_is_told_by_the_half_that_is_ours(connector,
 # The snapshot
 
 
-def test_a_snapshot_is_every_link_that_holds(connector, store):
+def test_a_snapshot_has_every_current_link(connector, store):
     make_link(store, MAIJA, FIRST)
     make_link(store, MAIJA, SECOND)
     make_link(store, AKE, THIRD)
@@ -214,7 +214,7 @@ def test_a_snapshot_has_the_state_of_each_record_at_orcid(connector, store):
     assert [each["status"] for each in fetch(connector)["changes"]] == states
 
 
-def test_of_nobody_there_is_an_empty_snapshot_to_go_on_from(connector, store):
+def test_an_empty_snapshot_has_a_cursor(connector, store):
     snapshot = fetch(connector)
     make_link(store)
 
@@ -228,7 +228,7 @@ def read(connector, path="/v1/changes", **environ):
     return connector(asked, lambda *_: None)
 
 
-def test_what_changes_while_a_snapshot_is_sent_comes_after_it(connector, store):
+def test_changes_during_a_snapshot_come_after_it(connector, store):
     make_link(store, MAIJA, FIRST)
     make_link(store, VILLE, THIRD)
     pieces = read(connector)
@@ -245,7 +245,7 @@ def test_what_changes_while_a_snapshot_is_sent_comes_after_it(connector, store):
     assert held == {MAIJA: SECOND.uri, VILLE: None}
 
 
-def test_a_snapshot_is_sent_in_pieces_and_each_page_of_it_is_read_when_it_is_wanted(connector, store, monkeypatch):
+def test_a_snapshot_is_streamed_page_by_page(connector, store, monkeypatch):
     monkeypatch.setattr("sql.repositories.base.PAGE_SIZE", 2)
     monkeypatch.setattr("resolver_connector.feed.BATCH_SIZE", 2)
     for number in range(7):
@@ -266,7 +266,7 @@ def test_a_snapshot_is_sent_in_pieces_and_each_page_of_it_is_read_when_it_is_wan
     assert asked.count("list_link_summaries") == 5
 
 
-def test_so_many_snapshots_are_sent_at_once_and_whoever_leaves_makes_room(connector, store):
+def test_concurrent_snapshots_are_limited_and_a_disconnect_frees_a_slot(connector, store):
     make_link(store)
     under_way = [read(connector) for _ in range(MAX_SNAPSHOTS)]
     next(iter(under_way[0]))
@@ -311,7 +311,7 @@ class BreaksOff:
 
 
 @pytest.mark.parametrize("form", [{}, {"HTTP_ACCEPT_ENCODING": "gzip"}, {"HTTP_ACCEPT": NDJSON}])
-def test_a_snapshot_that_breaks_off_does_not_look_whole(form, caplog):
+def test_an_interrupted_snapshot_is_recognisable(form, caplog):
     caplog.set_level(logging.INFO, "orcid-connect")
     connector = make_connector(BreaksOff())
     pieces, sent = read(connector, **form), []
@@ -332,7 +332,7 @@ def test_a_snapshot_that_breaks_off_does_not_look_whole(form, caplog):
 
 @pytest.mark.parametrize(("query", "headers"), [("", {"HTTP_ACCEPT": NDJSON}), ("format=ndjson", {})])
 @pytest.mark.parametrize("packed", [False, True])
-def test_lines_say_the_same_as_json(connector, store, query, headers, packed):
+def test_ndjson_has_the_same_content_as_json(connector, store, query, headers, packed):
     start = fetch(connector)["next_cursor"]
     make_link(store, MAIJA, FIRST)
     make_link(store, "äke@yliopisto.example", SECOND)
@@ -364,7 +364,7 @@ def test_lines_say_the_same_as_json(connector, store, query, headers, packed):
         ("*", False),
     ],
 )
-def test_an_answer_is_packed_when_that_is_asked_for(connector, store, asked, packed):
+def test_a_response_is_compressed_on_request(connector, store, asked, packed):
     start = fetch(connector)["next_cursor"]
     make_link(store)
     headers = {} if asked is None else {"HTTP_ACCEPT_ENCODING": asked}
@@ -377,7 +377,7 @@ def test_an_answer_is_packed_when_that_is_asked_for(connector, store, asked, pac
         assert answer.header("Vary") == "Accept, Accept-Encoding"
 
 
-def test_what_is_not_a_stream_says_its_length_also_to_head(connector, store):
+def test_responses_that_are_not_streamed_have_a_content_length(connector, store):
     start = fetch(connector)["next_cursor"]
     make_link(store)
 
@@ -399,7 +399,7 @@ def test_head_of_a_snapshot_reads_no_links(connector, store):
     assert (looked.status, looked.body, looked.headers) == (200, b"", asked.headers)
 
 
-def test_nothing_is_kept_by_anybody_on_the_way(connector):
+def test_responses_must_not_be_cached(connector):
     assert get(connector).header("Cache-Control") == "no-store"
 
 
@@ -407,7 +407,7 @@ def test_nothing_is_kept_by_anybody_on_the_way(connector):
 
 
 @pytest.mark.parametrize("written", ['W/"{}"', '"{}"', '"other", W/"{}"'])
-def test_nothing_new_is_told_without_a_body(connector, store, written):
+def test_unchanged_content_is_answered_304(connector, store, written):
     make_link(store)
     token = fetch(connector)["next_cursor"]
 
@@ -418,7 +418,7 @@ def test_nothing_new_is_told_without_a_body(connector, store, written):
         assert answer.header("ETag") == f'W/"{token}"'
 
 
-def test_the_tag_of_the_last_answer_is_enough_to_ask_for_news(connector, store):
+def test_the_entity_tag_of_the_last_response_is_accepted(connector, store):
     start = fetch(connector)["next_cursor"]
     make_link(store, MAIJA, FIRST)
     page = get(connector, f"/v1/changes?cursor={start}")
@@ -432,7 +432,7 @@ def test_the_tag_of_the_last_answer_is_enough_to_ask_for_news(connector, store):
     assert short(json.loads(after.body)["changes"]) == [("replaced", MAIJA, SECOND.uri)]
 
 
-def test_a_page_that_was_the_last_is_another_once_there_is_more(connector, store):
+def test_the_entity_tag_changes_when_there_are_more_changes(connector, store):
     start = fetch(connector)["next_cursor"]
     make_link(store, MAIJA, FIRST)
     path = f"/v1/changes?cursor={start}&limit=1"
@@ -474,7 +474,7 @@ def test_a_limit_is_a_number_from_1_to_5000(connector, limit):
     "query",
     ["cursor=", "cursor=0", "cursor=1", "cursor=2026-01-15", "cursor=%FF", "format=xml", "format=", "a=1&" * 20],
 )
-def test_nonsense_is_refused_with_a_reason(connector, query):
+def test_invalid_parameters_are_refused_with_a_reason(connector, query):
     answer = get(connector, f"/v1/changes?{query}")
 
     assert answer.status == 400
@@ -482,13 +482,13 @@ def test_nonsense_is_refused_with_a_reason(connector, query):
     assert set(json.loads(answer.body)) == {"error"}
 
 
-def test_two_tokens_at_once_are_refused(connector):
+def test_two_cursors_are_refused(connector):
     start = fetch(connector)["next_cursor"]
 
     assert get(connector, f"/v1/changes?cursor={start}&cursor={start}").status == 400
 
 
-def test_a_mangled_token_is_refused(connector, store):
+def test_a_damaged_cursor_is_refused(connector, store):
     make_link(store)
     token = fetch(connector)["next_cursor"]
 
@@ -497,7 +497,7 @@ def test_a_mangled_token_is_refused(connector, store):
     assert {status for _, status in answers} == {400}
 
 
-def test_a_token_of_another_organisation_is_refused(connector, store):
+def test_a_cursor_of_another_organisation_is_refused(connector, store):
     make_link(store)
     make_link(store, organisation=POLYTECHNIC)
     foreign = fetch(connector, token=OTHER)["next_cursor"]
@@ -506,7 +506,7 @@ def test_a_token_of_another_organisation_is_refused(connector, store):
     assert acknowledge(connector, foreign).status == 400
 
 
-def test_a_token_is_of_one_kind_of_text_and_tells_no_time(connector, store):
+def test_a_cursor_is_url_safe_and_contains_no_time(connector, store):
     make_link(store)
 
     token = fetch(connector)["next_cursor"]
@@ -516,7 +516,7 @@ def test_a_token_is_of_one_kind_of_text_and_tells_no_time(connector, store):
     assert token == fetch(make_connector(store))["next_cursor"]
 
 
-def test_a_token_from_before_what_is_kept_is_told_to_start_over(connector, store):
+def test_a_cursor_older_than_the_kept_changes_is_expired(connector, store):
     start = fetch(connector)["next_cursor"]
     make_link(store, MAIJA, FIRST)
     between = fetch(connector)["next_cursor"]
@@ -530,7 +530,7 @@ def test_a_token_from_before_what_is_kept_is_told_to_start_over(connector, store
     assert len(json.loads(kept.body)["changes"]) == 1
 
 
-def test_whoever_had_read_everything_goes_on_after_all_of_it_was_forgotten(connector, store):
+def test_a_reader_up_to_date_continues_after_all_changes_were_deleted(connector, store):
     make_link(store, MAIJA, FIRST)
     token = fetch(connector)["next_cursor"]
     store.changes.delete_before(before=LATER)
@@ -543,7 +543,7 @@ def test_whoever_had_read_everything_goes_on_after_all_of_it_was_forgotten(conne
     assert short(fetch(connector, fetch(connector)["next_cursor"])["changes"]) == []
 
 
-def test_a_token_from_after_the_backup_that_was_restored_is_told_to_start_over(connector, store):
+def test_a_cursor_newer_than_a_restored_backup_is_expired(connector, store):
     make_link(store)
     ahead = Cursor(2).encode(UNIVERSITY)
 
@@ -553,7 +553,7 @@ def test_a_token_from_after_the_backup_that_was_restored_is_told_to_start_over(c
     assert "start over" in json.loads(answer.body)["error"]
 
 
-def test_a_number_that_was_given_twice_is_told_to_start_over(connector, store):
+def test_a_cursor_of_a_reused_change_number_is_expired(connector, store):
     lost = make_link(store)
     token = fetch(connector)["next_cursor"]
     with store.engine.transaction() as session:
@@ -566,7 +566,7 @@ def test_a_number_that_was_given_twice_is_told_to_start_over(connector, store):
 # Acknowledgement
 
 
-def test_an_organisation_says_how_far_it_has_come(connector, store):
+def test_an_organisation_acknowledges_changes(connector, store):
     make_link(store, MAIJA, FIRST)
     make_link(store, AKE, SECOND)
     token = fetch(connector)["next_cursor"]
@@ -605,7 +605,7 @@ def test_an_acknowledgement_may_be_repeated_and_never_goes_back(connector, store
     assert store.changes.acknowledged(UNIVERSITY)[0] == 2
 
 
-def test_a_token_from_before_what_is_kept_can_still_be_acknowledged(connector, store):
+def test_a_cursor_older_than_the_kept_changes_can_be_acknowledged(connector, store):
     make_link(store)
     token = fetch(connector)["next_cursor"]
     store.changes.delete_before(before=LATER)
@@ -613,7 +613,7 @@ def test_a_token_from_before_what_is_kept_can_still_be_acknowledged(connector, s
     assert acknowledge(connector, token).status == 204
 
 
-def test_before_anything_happened_there_is_nothing_wrong_with_an_acknowledgement(connector):
+def test_an_acknowledgement_before_the_first_change_is_accepted(connector):
     assert acknowledge(connector, fetch(connector)["next_cursor"]).status == 204
 
 
@@ -634,7 +634,7 @@ def test_before_anything_happened_there_is_nothing_wrong_with_an_acknowledgement
         b"[" * 4000,
     ],
 )
-def test_an_acknowledgement_of_nonsense_is_refused(connector, body):
+def test_an_invalid_acknowledgement_is_refused(connector, body):
     answer = post(connector, body)
 
     assert answer.status == 400
@@ -648,7 +648,7 @@ def test_no_more_than_4_kib_is_read(connector):
 
 
 @pytest.mark.parametrize("length", ["x", "-1", "1e3", "٣", "9" * 5000])
-def test_a_length_that_is_none_is_refused(connector, length):
+def test_an_invalid_content_length_is_refused(connector, length):
     told = []
     asked = {
         "REQUEST_METHOD": "POST",

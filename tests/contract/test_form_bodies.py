@@ -108,12 +108,12 @@ class Broken:
         ({"HTTP_TRANSFER_ENCODING": "Chunked", "wsgi.input": io.BytesIO(LARGE.encode())}, FormTooLarge),
     ],
 )
-def test_a_form_that_did_not_arrive_is_refused(environ, error):
+def test_an_incomplete_form_is_refused(environ, error):
     with pytest.raises(error):
         read_form({"REQUEST_METHOD": "POST", **environ})
 
 
-def test_a_form_in_pieces_is_one_form():
+def test_a_chunked_form_is_read():
     class Pieces(io.BytesIO):
         def read(self, size=-1):
             return super().read(min(size, 3))
@@ -124,7 +124,7 @@ def test_a_form_in_pieces_is_one_form():
 
 
 @pytest.mark.parametrize("cut", [1, 5])
-def test_a_form_that_is_cut_is_no_bug(store, cut):
+def test_an_interrupted_form_is_not_logged_as_a_bug(store, cut):
     maija = WebClient(make_app(make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock())))
     token = maija.token()
 

@@ -77,7 +77,7 @@ def port(tmp_path_factory):
         yield port
 
 
-def test_the_id_is_given(port):
+def test_a_look_up_returns_the_id(port):
     answer = ask(f"http://127.0.0.1:{port}", MAIJA)
 
     assert (answer.status, json.loads(answer.text)) == (
@@ -106,7 +106,7 @@ def test_the_answers_are_those_of_the_other_servers(port, target, words, status)
     assert sent(port, target, **words)[0] == status
 
 
-def test_a_thousand_slow_clients_keep_nobody_else_out(port):
+def test_a_thousand_slow_clients_do_not_block_others(port):
     with many_slow_clients(port) as slow:
         assert [sent(port, "/v1/people/x")[0] for _ in range(10)] == [200] * 10
 

@@ -44,7 +44,7 @@ def handed(consumer, registry=Registry.PRODUCTION):
 
 
 @pytest.mark.parametrize("consumer", Consumer)
-def test_the_command_hands_out_what_its_readme_names(tmp_path, consumer):
+def test_the_command_writes_the_files_named_in_its_readme(tmp_path, consumer):
     path = write_configuration(tmp_path / "etc")
     words = [
         "--config",
@@ -73,7 +73,7 @@ def test_every_template_is_in_a_handout():
     assert {each.name for each in folder.iterdir()} == {file.template for file in FILES}
 
 
-def test_a_shibboleth_sp_takes_it_in_as_our_own_does():
+def test_a_shibboleth_sp_reads_the_attribute_like_our_own():
     ours = fromstring((docs.ROOT / "shibboleth/handout/templates/sp/attribute-map.xml").read_text("utf-8"))
     theirs = fromstring(handed(Consumer.SHIBBOLETH)["attribute-map.xml"])
 
@@ -98,7 +98,7 @@ def test_the_rule_of_a_shibboleth_sp_knows_an_id():
     assert [each for each in [*GOOD, *BAD] if re.search(pattern.replace("$", r"\Z"), each)] == GOOD
 
 
-def test_simplesamlphp_drops_what_is_no_id(tmp_path):
+def test_simplesamlphp_drops_invalid_ids(tmp_path):
     text = handed(Consumer.SIMPLESAMLPHP)["authproc.php"]
     (tmp_path / "authproc.php").write_text(text, "utf-8")
     program = f"""
@@ -124,7 +124,7 @@ def test_simplesamlphp_drops_what_is_no_id(tmp_path):
     assert kept == {"eduPersonOrcid": GOOD, "mail": ["x", "x"]}
 
 
-def test_satosa_drops_what_is_no_id_and_names_it_to_services_of_openid():
+def test_satosa_drops_invalid_ids_and_offers_an_openid_claim():
     files = handed(Consumer.SATOSA)
     service = yaml.safe_load(files["orcid_filter.yaml"])
     names = yaml.safe_load(files["internal_attributes.yaml"])["attributes"]["edupersonorcid"]
@@ -254,7 +254,7 @@ def answers(request):
 
 
 @pytest.mark.parametrize("asks", [ask_in_php, ask_in_satosa])
-def test_a_filter_gives_up_a_connector_that_drips_or_hangs(tmp_path, asks):
+def test_a_filter_gives_up_a_slow_connector(tmp_path, asks):
     (tmp_path / "token").write_text("t" * 40)
 
     came = {}
@@ -283,7 +283,7 @@ BROKEN = (
 """Options of a filter that are missing, empty or of another kind."""
 
 
-def test_an_option_that_is_missing_or_wrong_stops_no_sign_in(tmp_path):
+def test_a_missing_or_invalid_option_fails_no_sign_in(tmp_path):
     (tmp_path / "token").write_text("t" * 40)
 
     with serving(answers) as (url, _asked):

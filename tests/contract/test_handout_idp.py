@@ -57,7 +57,7 @@ WAYS = [pytest.param(*way, id=" ".join(way)) for way in product(Version, SOURCES
 
 
 @pytest.mark.parametrize(("version", "source", "person"), WAYS)
-def test_every_file_is_whole_and_every_schema_agrees(handout_files, version, source, person):
+def test_every_file_is_well_formed_and_valid(handout_files, version, source, person):
     files = handout_files(version, source, person)
 
     for path, text in files.items():
@@ -72,7 +72,7 @@ def test_every_file_is_whole_and_every_schema_agrees(handout_files, version, sou
 
 
 @pytest.mark.parametrize(("version", "source", "person"), WAYS)
-def test_no_failure_over_there_costs_anything_but_the_id(handout_files, version, source, person):
+def test_a_failure_of_the_connector_costs_the_id_alone(handout_files, version, source, person):
     resolver = fromstring(handout_files(version, source, person)[RESOLVER_FILE])
 
     (connector,) = resolver.iter(f"{RESOLVER}DataConnector")
@@ -139,7 +139,7 @@ BASIC = {"user": "idp", "password": "file:secrets/front-proof"}
     ],
     ids=["a token", "a password"],
 )
-def test_the_credential_has_its_place_and_stands_nowhere(tmp_path, handout_files, credential, line):
+def test_the_credential_is_in_its_own_file_alone(tmp_path, handout_files, credential, line):
     secret = "s3cret" * 8
     path = write_configuration(
         tmp_path / "other",
@@ -180,7 +180,7 @@ def names_of(form, account):
 
 @pytest.mark.parametrize("version", Version)
 @pytest.mark.parametrize(("person", "form"), PERSONS.items())
-def test_the_connector_is_asked_for_just_this_account(handout_files, version, person, form):
+def test_the_connector_is_asked_for_exactly_this_account(handout_files, version, person, form):
     template = engines.template_of(handout_files(version, "http", person)[RESOLVER_FILE])
 
     urls = engines.run(templates=[(template, names_of(form, each)) for each in ACCOUNTS]).rendered
@@ -190,7 +190,7 @@ def test_the_connector_is_asked_for_just_this_account(handout_files, version, pe
 
 
 @pytest.mark.parametrize("person", PERSONS)
-def test_an_account_that_is_too_long_for_an_address_is_no_failure(handout_files, connector, person):
+def test_an_account_too_long_for_a_url_is_no_failure(handout_files, connector, person):
     files = handout_files("4", "http", person)
     template, form = engines.template_of(files[RESOLVER_FILE]), PERSONS[person]
     accounts = [f"{each}@{SCOPE}" for each in ("x" * 512, "x" * 10_000, "\u674e" * 512, "%" * 5000)]
@@ -328,7 +328,7 @@ def accepted(files):
     return set(connector.get("acceptStatuses").split())
 
 
-def test_what_the_connector_answers_becomes_the_attribute(handout_files, connector, store):
+def test_the_connectors_response_becomes_the_attribute(handout_files, connector, store):
     files = handout_files()
     orcid_id = make_orcid_id(7, Registry.SANDBOX)
     make_link(store, f"maija@{SCOPE}", orcid_id=orcid_id)
@@ -368,7 +368,7 @@ STATUSES = {200: None, 400: None, 404: None, 401: "status 401, ", 503: "status 5
 
 
 @pytest.mark.parametrize("version", Version)
-def test_each_answer_of_the_connector_is_taken_and_a_failure_is_told_with_its_number(handout_files, connector, version):
+def test_each_response_is_handled_and_failures_are_logged_with_their_status(handout_files, connector, version):
     files = handout_files(version)
     (settings_,) = fromstring(files[RESOLVER_FILE]).iter(f"{RESOLVER}DataConnector")
 
@@ -440,7 +440,7 @@ HOSTILE = {
 }
 
 
-def test_whatever_is_answered_nothing_but_ids_comes_of_it(handout_files):
+def test_only_valid_ids_result_from_any_response(handout_files):
     ran = engines.run(script=script(handout_files()), bodies=[body for body, _ in HOSTILE.values()]).mapped
 
     came = {
@@ -450,7 +450,7 @@ def test_whatever_is_answered_nothing_but_ids_comes_of_it(handout_files):
     assert came == {name: wanted for name, (_, wanted) in HOSTILE.items()}
 
 
-def test_what_the_connector_complains_of_is_one_short_line_in_the_log(handout_files):
+def test_an_error_of_the_connector_is_one_short_log_line(handout_files):
     said = {"error": "é\r\nERROR forged line " + "x" * 1000}
 
     (ran,) = engines.run(script=script(handout_files()), bodies=[(400, json.dumps(said).encode())]).mapped
@@ -562,7 +562,7 @@ def test_a_quotation_mark_cannot_end_the_expression_that_names_a_certificate(ver
         ({"stable_id": "subject-id", "stable_id_missing": "withhold"}, [], "add --stable-id attribute:ID"),
     ],
 )
-def test_what_cannot_be_handed_out_is_said(tmp_path, change, words, said):
+def test_invalid_options_are_reported(tmp_path, change, words, said):
     path = write_configuration(tmp_path, organisations={"yliopisto": change})
 
     done = run(path, "idp", "yliopisto", "--version", "4", "--source", "http", *words)
@@ -594,7 +594,7 @@ def test_the_scope_that_is_added_is_the_one_that_was_said():
 ASKED = ("idp", "yliopisto", "--version", "5", "--source", "http")
 
 
-def test_the_secret_is_for_its_owner_alone(handout_configuration, tmp_path):
+def test_the_secret_is_readable_by_its_owner_alone(handout_configuration, tmp_path):
     directory = tmp_path / "out"
     run(handout_configuration, *ASKED, "--output", directory)
 
@@ -603,7 +603,7 @@ def test_the_secret_is_for_its_owner_alone(handout_configuration, tmp_path):
     assert {name: oct(mode) for name, mode in modes.items() if mode != 0o644} == {"orcid-connect.properties": "0o600"}
 
 
-def test_what_is_there_already_is_left_alone_unless_it_is_the_same(handout_configuration, tmp_path):
+def test_existing_files_are_not_overwritten(handout_configuration, tmp_path):
     directory = tmp_path / "out"
     first = run(handout_configuration, *ASKED, "--output", directory)
     second = run(handout_configuration, *ASKED, "--output", directory)
@@ -621,7 +621,7 @@ def test_what_is_there_already_is_left_alone_unless_it_is_the_same(handout_confi
 
 
 @pytest.mark.parametrize("way", ["a link", "a directory"])
-def test_nothing_is_written_through_what_is_no_plain_file(handout_configuration, tmp_path, way):
+def test_nothing_is_written_through_links_or_special_files(handout_configuration, tmp_path, way):
     directory, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     directory.mkdir()
     (directory / "README.txt").symlink_to(elsewhere) if way == "a link" else (directory / "README.txt").mkdir()
@@ -633,7 +633,7 @@ def test_nothing_is_written_through_what_is_no_plain_file(handout_configuration,
     assert [each.name for each in directory.iterdir()] == ["README.txt"]
 
 
-def test_a_directory_that_cannot_be_made_is_said(handout_configuration, tmp_path):
+def test_a_directory_that_cannot_be_made_is_reported(handout_configuration, tmp_path):
     (tmp_path / "file").write_text("")
 
     done = run(handout_configuration, *ASKED, "--output", tmp_path / "file" / "out")
@@ -642,7 +642,7 @@ def test_a_directory_that_cannot_be_made_is_said(handout_configuration, tmp_path
     assert "Not a directory" in done.output or "File exists" in done.output
 
 
-def test_without_a_directory_everything_is_shown(handout_configuration, handout_files):
+def test_without_a_directory_the_files_are_printed(handout_configuration, handout_files):
     shown = run(handout_configuration, *ASKED).output
 
     for path, text in handout_files("5").items():
@@ -774,7 +774,7 @@ ELSEWHERE = ("psql", "sqlite3", "ldapsearch")
 
 
 @pytest.mark.parametrize("way", dict.fromkeys(PATHS), ids=" ".join)
-def test_the_administrators_path_can_be_walked_and_leads_back(tmp_path, idp_home, connector, way):
+def test_the_administrators_steps_work_and_can_be_undone(tmp_path, idp_home, connector, way):
     version, source, person = way
     before = tree(idp_home)
     with serve_app(connector) as address:
@@ -827,7 +827,7 @@ def test_the_administrators_path_can_be_walked_and_leads_back(tmp_path, idp_home
     assert tree(idp_home).keys() == before.keys()
 
 
-def test_a_user_and_password_are_sent_just_as_they_were_typed(tmp_path, handout_files):
+def test_user_and_password_are_sent_unchanged(tmp_path, handout_files):
     path = write_configuration(
         tmp_path / "etc",
         organisations={"yliopisto": {"credential": [{**IDP, **BASIC}]}},
@@ -890,7 +890,7 @@ def commands_of(blocks):
     return [re.sub(r"\s+", " ", line) for block in blocks for line in block.replace("\\\n", " ").splitlines() if line]
 
 
-def test_every_command_of_the_page_is_one_that_was_walked(of_the_examples):
+def test_every_command_of_the_page_is_tested(of_the_examples):
     authority = "--ca=/opt/shibboleth-idp/credentials/orcid-connect-ca.pem"
     postgresql = ["4", "sql", "--database=db.example.org/orcid_connect"]
     ways = (["3.4"], ["4"], ["4", "http", authority], ["5", "sql"], postgresql, ["4", "ldap"])

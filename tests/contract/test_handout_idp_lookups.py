@@ -46,7 +46,7 @@ def handed(directory, version, *words):
 
 
 @pytest.mark.parametrize("version", Version)
-def test_many_look_ups_in_a_row_are_answered_where_the_authority_is_ones_own(tmp_path, authority, version):
+def test_many_look_ups_succeed_with_a_private_authority(tmp_path, authority, version):
     files = handed(tmp_path, version, "--ca", authority.certificate)
 
     with serving(answers, authority.context()) as (address, asked):
@@ -56,7 +56,7 @@ def test_many_look_ups_in_a_row_are_answered_where_the_authority_is_ones_own(tmp
     assert len(asked) == 5
 
 
-def test_without_an_authority_of_ones_own_the_connection_is_kept(tmp_path):
+def test_without_a_private_authority_the_connection_is_kept(tmp_path):
     files = handed(tmp_path, "4")
 
     with serving(answers) as (address, asked):
@@ -67,7 +67,7 @@ def test_without_an_authority_of_ones_own_the_connection_is_kept(tmp_path):
     assert {headers["Authorization"] for _client, headers in asked} == {f"Bearer {TOKEN}"}
 
 
-def test_the_authority_of_another_vouches_for_nothing(tmp_path, authority):
+def test_a_certificate_of_another_authority_is_refused(tmp_path, authority):
     files = handed(tmp_path, "4", "--ca", authority.certificate)
 
     with serving(answers, authority.context("stranger")) as (address, _asked):
@@ -77,7 +77,7 @@ def test_the_authority_of_another_vouches_for_nothing(tmp_path, authority):
 
 
 @pytest.mark.parametrize("version", Version)
-def test_an_answer_that_drips_is_given_up_at_once_and_the_rest_is_not_waited_for(tmp_path, version):
+def test_a_slow_response_is_given_up(tmp_path, version):
     with serving(drips) as (address, _asked):
         (came,) = engines.look_up(handed(tmp_path, version), [address + PATH], version=version)
 
@@ -86,7 +86,7 @@ def test_an_answer_that_drips_is_given_up_at_once_and_the_rest_is_not_waited_for
     assert came["seconds"] < 3
 
 
-def test_an_answer_that_never_comes_is_waited_for_three_seconds(tmp_path):
+def test_a_missing_response_is_awaited_for_three_seconds(tmp_path):
     with serving(hangs) as (address, _asked):
         (came,) = engines.look_up(handed(tmp_path, "4"), [address + PATH])
 
@@ -94,7 +94,7 @@ def test_an_answer_that_never_comes_is_waited_for_three_seconds(tmp_path):
     assert 2 < came["seconds"] < 5
 
 
-def test_what_is_no_answer_of_the_connector_is_refused_by_name(tmp_path):
+def test_an_invalid_response_is_refused_with_a_reason(tmp_path):
     def page(request):
         head(request, 502, 4, "text/html")
         request.wfile.write(b"<a/>")

@@ -52,7 +52,7 @@ def url_of(files):
     return unescape(url)
 
 
-def test_the_credential_travels_as_a_header(tmp_path):
+def test_the_credential_is_sent_as_a_header(tmp_path):
     files = hand_out(write_configuration(tmp_path), tmp_path / "out", "--version", "4", "--source", "http")
     secret = engines.properties(files["credentials/orcid-connect.properties"])
 
@@ -202,7 +202,7 @@ def test_postgresql_is_read_by_the_organisations_role_and_the_column_keeps_its_c
     assert "error" in unknown[0]
 
 
-def test_a_database_that_hangs_holds_a_login_no_longer_than_a_service_that_does(place, tmp_path):
+def test_a_hanging_database_delays_a_login_no_longer_than_a_hanging_service(place, tmp_path):
     place.make()
     link(place.store)
     words = ("--version", "4", "--source", "sql", f"--database=127.0.0.1:{place.server.port}/{place.database}")
@@ -246,7 +246,7 @@ SOON = "loginTimeout=2&connectTimeout=2&socketTimeout=3"
         ),
     ],
 )
-def test_where_the_database_is_comes_from_the_configuration_or_is_said(tmp_path, store, words, url):
+def test_the_database_address_comes_from_the_configuration(tmp_path, store, words, url):
     path = write_configuration(tmp_path / "etc", store=store)
 
     files = hand_out(path, tmp_path / "out", "--version", "4", "--source", "sql", *words)
@@ -278,7 +278,7 @@ def test_where_the_database_is_comes_from_the_configuration_or_is_said(tmp_path,
         ({"credential": None, "keep": "nothing", "transfer": [LDAP]}, {}, [], 'keep = "nothing"'),
     ],
 )
-def test_a_database_that_cannot_be_asked_is_said(tmp_path, change, store, words, said):
+def test_an_unsuitable_database_is_reported(tmp_path, change, store, words, said):
     path = write_configuration(
         tmp_path, store=store, organisations={"yliopisto": change}, secrets={"directory.password": "d" * 40}
     )
@@ -317,7 +317,7 @@ def with_ldap(tmp_path, **other):
         ),
     ],
 )
-def test_the_directory_is_read_as_it_is_written(tmp_path, change, words, lines):
+def test_the_directory_is_read_as_the_transfer_writes_it(tmp_path, change, words, lines):
     files = hand_out(with_ldap(tmp_path, **change), tmp_path / "out", "--version", "4", "--source", "ldap", *words)
 
     assert all(line in files[RESOLVER_FILE] for line in lines)
@@ -338,7 +338,7 @@ def test_the_directory_is_read_as_it_is_written(tmp_path, change, words, lines):
         ("(&(ou=Tietojenkäsittely)(uid={user}))", "äiti", r"(&(ou=Tietojenk\c3\a4sittely)(uid=äiti))"),
     ],
 )
-def test_a_filter_means_the_same_over_there(tmp_path, text, person, filled):
+def test_a_filter_means_the_same_in_the_identity_provider(tmp_path, text, person, filled):
     files = hand_out(with_ldap(tmp_path, filter=text), tmp_path / "out", "--version", "5", "--source", "ldap")
     template = engines.template_of(files[RESOLVER_FILE], "FilterTemplate")
 
@@ -354,7 +354,7 @@ def test_a_filter_that_a_template_would_take_for_its_own_is_refused():
     ("change", "said"),
     [({"transfer": []}, "no transfer of kind ldap"), ({"transfer": [{**LDAP, "value_form": "bare"}]}, 'only "https"')],
 )
-def test_what_a_directory_cannot_give_is_said(tmp_path, change, said):
+def test_unsupported_directory_options_are_reported(tmp_path, change, said):
     path = write_configuration(tmp_path, organisations={"yliopisto": change}, secrets={"directory.password": "d" * 40})
 
     done = CliRunner().invoke(

@@ -205,7 +205,7 @@ def test_the_metadata_comes_when_the_keys_are_there(tmp_path, hand_out):
         ({"service": VARIABLES, "service_provider": {"tls_key": "/a b"}}, "TLS_KEY: the value has characters"),
     ],
 )
-def test_what_cannot_be_handed_out_is_said(tmp_path, hand_out, change, said):
+def test_invalid_options_are_reported(tmp_path, hand_out, change, said):
     path = write_configuration(tmp_path / "etc", **change)
 
     assert said in hand_out(path, code=1)
@@ -261,7 +261,7 @@ def test_a_certificate_may_have_text_around_it_as_openssl_writes_it(tmp_path, ha
 @pytest.mark.parametrize(
     "text", ["", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", CERTIFICATE * 2]
 )
-def test_what_is_no_certificate_is_said(tmp_path, hand_out, text):
+def test_an_invalid_certificate_is_reported(tmp_path, hand_out, text):
     make_keys(tmp_path, text)
 
     output = hand_out(write_configuration(tmp_path / "etc", service=VARIABLES), code=1)
@@ -269,7 +269,7 @@ def test_what_is_no_certificate_is_said(tmp_path, hand_out, text):
     assert "does not hold exactly one certificate (PEM)" in output
 
 
-def test_keys_that_cannot_be_read_are_said(tmp_path, hand_out):
+def test_unreadable_keys_are_reported(tmp_path, hand_out):
     make_keys(tmp_path)
     (tmp_path / "keys" / "sp-encrypt-cert.pem").unlink()
     (tmp_path / "keys" / "sp-encrypt-cert.pem").mkdir()
@@ -277,7 +277,7 @@ def test_keys_that_cannot_be_read_are_said(tmp_path, hand_out):
     assert "Is a directory" in hand_out(write_configuration(tmp_path / "etc", service=VARIABLES), code=1)
 
 
-def test_the_registry_hears_a_reason_for_each_attribute_in_three_languages():
+def test_the_metadata_has_a_reason_for_each_attribute_in_three_languages():
     text = (docs.ROOT / "shibboleth/handout/templates/sp/registration.txt").read_text("utf-8")
     reasons = re.findall(r"^\S+ +(urn:\S+).*\n  fi  (.+)\n  sv  (.+)\n  en  (.+)$", text, re.MULTILINE)
 

@@ -114,7 +114,7 @@ def test_the_metadata_asks_for_what_we_read_and_insists_on_the_key_alone():
 
 
 @pytest.mark.parametrize("vhost", VHOSTS)
-def test_whatever_tells_of_a_person_is_unset_early_in_both_spellings(vhost):
+def test_headers_about_a_person_are_unset_early_in_both_spellings(vhost):
     unset = named(vhost, "RequestHeader", "unset")
 
     early = {words[0] for words in unset if words[1:] == ["early"]}

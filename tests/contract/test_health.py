@@ -78,7 +78,7 @@ def test_a_writable_database_is_healthy(store, tmp_path, store_url):
     assert check(tmp_path, store_url)[1][-1] == ("ok", "it can be written")
 
 
-def test_a_database_that_can_only_be_read_is_not_well(store, store_url):
+def test_a_read_only_database_is_unhealthy(store, store_url):
     reader = read_only(store, store_url)
 
     found = pages(reader)
@@ -109,7 +109,7 @@ def test_a_process_that_ends_is_alive_and_not_ready_and_says_what_it_has_loaded(
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_a_full_disk_is_seen_before_the_log_is_full_too(store, store_url, tmp_path, monkeypatch):
+def test_a_full_disk_is_detected_before_the_log_is_full(store, store_url, tmp_path, monkeypatch):
     disk = SimpleNamespace(f_blocks=1000, f_bavail=1, f_frsize=4096)
     monkeypatch.setattr(os, "statvfs", lambda _path: disk)
 
@@ -124,14 +124,14 @@ def test_a_full_disk_is_seen_before_the_log_is_full_too(store, store_url, tmp_pa
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_a_disk_that_does_not_tell_its_size_is_not_full(store, monkeypatch):
+def test_a_disk_of_unknown_size_is_not_reported_as_full(store, monkeypatch):
     monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_blocks=0, f_bavail=0, f_frsize=4096))
 
     assert store.check_writable() == 0
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_another_process_that_holds_the_lock_is_seen_within_the_time_out(store, store_url, tmp_path):
+def test_a_lock_held_by_another_process_is_reported_within_the_time_out(store, store_url, tmp_path):
     url = store_url
     impatient = open_store(url, timeout=0.05)
     with closing(sqlite3.connect(url.removeprefix("sqlite://"), isolation_level=None)) as other:
@@ -146,7 +146,7 @@ def test_another_process_that_holds_the_lock_is_seen_within_the_time_out(store, 
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_a_write_ahead_log_that_grows_is_told(store, store_url, tmp_path, monkeypatch):
+def test_a_growing_write_ahead_log_is_reported(store, store_url, tmp_path, monkeypatch):
     make_link(store, "first@yliopisto.example", make_orcid_id(9))
     with closing(sqlite3.connect(store_url.removeprefix("sqlite://"), isolation_level=None)) as reader:
         reader.execute("begin")
@@ -203,7 +203,7 @@ def test_health_pages_cost_one_write_a_second():
     assert write_check.run() == 7
 
 
-def test_a_silent_database_keeps_one_thread_waiting():
+def test_a_silent_database_occupies_one_thread():
     engine, now = SlowEngine(), [0.0]
     write_check = WriteCheck(engine, 1.0, lambda: now[0])
     write_check.run()

@@ -69,7 +69,7 @@ FROM_THE_SERVER = {
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_each_strange_request_gets_the_answer_that_is_documented(port, name):
+def test_each_malformed_request_gets_the_documented_response(port, name):
     expected, words = NAMED[name]
 
     status, head, body = sent(port, **{"target": "/v1/people/maija%40yliopisto.example", **words})
@@ -92,7 +92,7 @@ def test_the_page_lists_exactly_these():
     assert listed == [(name, str(status)) for name, (status, _) in NAMED.items()]
 
 
-def test_an_account_that_climbs_stays_an_account(port):
+def test_path_traversal_in_an_account_is_part_of_the_account(port):
     assert sent(port, "/v1/people/../health")[2] == NOBODY
     assert sent(port, "/v1/people/%2E%2E%2Fhealth")[2] == NOBODY
 
@@ -120,7 +120,7 @@ def test_pipelined_requests_are_answered_one_by_one_in_their_order(port):
     assert re.findall(rb"\r\n\r\n(\{.*?\})", answers)[:2] == [NOBODY, b'{"status": "ok"}']
 
 
-def test_a_thousand_slow_clients_keep_nobody_else_out(port):
+def test_a_thousand_slow_clients_do_not_block_others(port):
     with many_slow_clients(port) as slow:
         for _ in range(3):
             for each in slow[::10]:

@@ -82,7 +82,7 @@ SUCCESSES = {
 
 @pytest.mark.parametrize("stand", [V1Harness, CscHarness])
 @pytest.mark.parametrize("name", SUCCESSES)
-def test_a_success_is_a_success_whatever_its_body(stand, name):
+def test_a_success_status_is_a_success_with_any_body(stand, name):
     result, requests = send(stand, SUCCESSES[name])
 
     assert result.outcome is Outcome.STORED
@@ -104,7 +104,7 @@ def test_a_success_without_end_is_not_waited_for(monkeypatch):
 
 
 @pytest.mark.parametrize("response", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-", b"\x00\r\n\r\n"])
-def test_what_breaks_off_before_its_end_of_headers_is_no_success(response):
+def test_a_response_without_complete_headers_is_no_success(response):
     assert send(V1Harness, response)[0].outcome is Outcome.TEMPORARY
 
 
@@ -225,7 +225,7 @@ def test_soap_without_a_length_and_packed_is_read():
     assert [send(SoapHarness, each)[0].outcome for each in (unframed, packed)] == [Outcome.STORED, Outcome.STORED]
 
 
-def test_parts_in_parts_are_no_bug():
+def test_nested_multipart_is_no_bug():
     parts = b"".join(b"--%x\r\nContent-Type:multipart/a;boundary=%x\r\n\r\n" % (at, at + 1) for at in range(600))
 
     result, _ = send(SoapHarness, framed(parts, "multipart/related; boundary=0"))
@@ -233,7 +233,7 @@ def test_parts_in_parts_are_no_bug():
     assert result.outcome is Outcome.MISCONFIGURED
 
 
-def test_soap_that_breaks_off_is_for_later():
+def test_an_interrupted_soap_response_is_temporary():
     result, _ = send(SoapHarness, framed(DSML, "text/xml")[:-20])
 
     assert result.outcome is Outcome.TEMPORARY
@@ -386,7 +386,7 @@ def test_a_server_that_does_not_accept_its_own_version_is_asked_without_it():
         ("urn:x:2.0:User:account", {"urn:x:2.0:User": {"account": "ake@yliopisto.example"}}),
     ],
 )
-def test_a_server_that_ignores_the_filter_is_found_out_by_any_attribute(find_by, user):
+def test_a_server_that_ignores_the_filter_is_detected(find_by, user):
     result, requests = send(ScimHarness, listed(user), PATCHED, find_by=find_by)
 
     assert (result.outcome, len(requests)) == (Outcome.MISCONFIGURED, 1)

@@ -112,7 +112,7 @@ def test_the_change_on_the_page_is_as_its_schema_says_and_its_members_are_explai
     assert re.findall(r"^\| `(\w+)` \|", docs.under(PAGE, "A change"), re.MULTILINE) == list(SCHEMA["properties"])
 
 
-def test_whatever_is_fetched_is_as_the_schema_says(store, address):
+def test_fetched_changes_match_the_schema(store, address):
     start = get(address)["next_cursor"]
     make_link(store, MAIJA, FIRST)
     make_link(store, MAIJA, SECOND)
@@ -136,7 +136,7 @@ def sent(transfer_of, what):
 @pytest.mark.parametrize(
     "what", [LINKED, REPLACED, REMOVED, replace(LINKED, orcid_id=make_orcid_id(1, Registry.SANDBOX))]
 )
-def test_whatever_is_sent_is_as_the_schema_says(what):
+def test_sent_changes_match_the_schema(what):
     request = sent(lambda address: RestTransfer(url=f"{address}/v1", signing_secrets=(SECRET,)), what)
 
     body = json.loads(request.body)
@@ -162,7 +162,7 @@ def test_whatever_is_sent_is_as_the_schema_says(what):
         {"id": ""},
     ],
 )
-def test_the_schema_finds_what_is_wrong(slip):
+def test_the_schema_rejects_invalid_changes(slip):
     example = json.loads(docs.blocks(PAGE, "json")[0]) | slip
     value = {name: each for name, each in example.items() if each is not ...}
 
@@ -172,7 +172,7 @@ def test_the_schema_finds_what_is_wrong(slip):
 # --- Fetching -----------------------------------------------------------------------------------------------------
 
 
-def test_the_lines_to_fetch_with_work_as_they_stand(store, address, tmp_path):
+def test_the_curl_lines_of_the_feed_work(store, address, tmp_path):
     make_link(store, MAIJA, FIRST)
     start = get(address)["next_cursor"]
     make_link(store, AKE, SECOND)
@@ -245,7 +245,7 @@ def test_the_client_of_the_page_reads_on_while_there_is_more(store, fetch, monke
     assert len(fetch()) == 5
 
 
-def test_the_client_of_the_page_takes_two_spellings_of_an_account_for_one(store, fetch):
+def test_the_client_of_the_page_folds_accounts(store, fetch):
     make_link(store, MAIJA, FIRST)
     fetch()
     with store.engine.transaction() as session:
@@ -295,7 +295,7 @@ def outcomes(transfer, *told, now=None):
     return [transfer.deliver(each, now=now, timeout=SECONDS).outcome for each in told]
 
 
-def test_the_receiver_of_the_page_works_at_the_first_go(tmp_path):
+def test_the_receiver_of_the_page_works(tmp_path):
     with receiver(tmp_path) as transfer:
         life = outcomes(transfer, LINKED, LINKED, REPLACED, REMOVED, REMOVED, LINKED)
         conflict = transfer.deliver(
@@ -308,7 +308,7 @@ def test_the_receiver_of_the_page_works_at_the_first_go(tmp_path):
     assert conflict.outcome is Outcome.STORED
 
 
-def test_the_receiver_of_the_page_says_what_is_wrong(tmp_path):
+def test_the_receiver_of_the_page_reports_errors(tmp_path):
     with receiver(tmp_path) as transfer:
         (_, conflict, unknown) = (
             transfer.deliver(each, now=datetime.now(UTC), timeout=SECONDS)
@@ -321,7 +321,7 @@ def test_the_receiver_of_the_page_says_what_is_wrong(tmp_path):
     assert late is Outcome.MISCONFIGURED
 
 
-def test_the_receiver_of_the_page_believes_nobody_else(tmp_path):
+def test_the_receiver_of_the_page_refuses_unsigned_requests(tmp_path):
     with receiver(tmp_path, secret="whsec_" + "A" * 44) as transfer:
         answer = transfer.deliver(LINKED, now=datetime.now(UTC), timeout=SECONDS)
 
@@ -355,7 +355,7 @@ BODIES = {"already-there": b'{"outcome": "already-there"}', "web page": b"<!doct
 
 
 @pytest.mark.parametrize(("status", "body", "outcome"), [*answers()])
-def test_every_answer_means_what_the_page_says(status, body, outcome):
+def test_every_response_has_the_documented_meaning(status, body, outcome):
     idm = Idm((MAIJA,), now=NOON.timestamp)
     idm.receivers["/v1"] = lambda _request: Response(status, body, (("Content-Type", "application/json"),))
 
@@ -365,7 +365,7 @@ def test_every_answer_means_what_the_page_says(status, body, outcome):
     assert found == [outcome]
 
 
-def test_every_answer_and_every_word_is_on_the_page():
+def test_every_outcome_is_on_the_page():
     table = docs.under(PAGE, "What each answer means")
 
     assert set(STATUS_OUTCOMES) <= {each.values[0] for each in answers()}
@@ -380,7 +380,7 @@ def in_words(wait):
     raise AssertionError(wait)
 
 
-def test_when_it_is_tried_again_is_as_the_page_says():
+def test_the_page_has_the_retry_schedule():
     said = docs.under(PAGE, "Retries and order")
     total, within = timedelta(), []
     for wait in BACKOFF:
@@ -440,7 +440,7 @@ def test_the_patch_on_the_page_is_what_is_sent():
 
 
 @pytest.mark.parametrize("block", docs.blocks(PAGE, "toml"))
-def test_the_settings_on_the_page_are_taken(tmp_path, block):
+def test_the_settings_on_the_page_are_valid(tmp_path, block):
     path = write_configuration(tmp_path)
     for secret in re.findall(r'"file:([^"]+)"', block):
         write_secret(tmp_path / secret, SECRET)
@@ -455,7 +455,7 @@ def test_the_settings_on_the_page_are_taken(tmp_path, block):
 # --- The rest -----------------------------------------------------------------------------------------------------
 
 
-def test_what_a_leaver_leaves_is_told_as_the_page_says(store, address, tmp_path):
+def test_a_deprovisioning_response_is_as_on_the_page(store, address, tmp_path):
     make_link(store, "maija@example.org")
     under = docs.under(PAGE, "Report that a person has left")
     (shown,) = map(json.loads, docs.blocks(under, "json"))
@@ -489,7 +489,7 @@ def another_kind(tmp_path):
         ("cat > /dev/null; exit 1", Outcome.REFUSED, "exit status 1"),
     ],
 )
-def test_another_kind_is_one_file(another_kind, tmp_path, script, outcome, message):
+def test_a_new_kind_of_transfer_is_one_file(another_kind, tmp_path, script, outcome, message):
     path = write(tmp_path / "orcid-change", f"#!/bin/sh\n{script}\n")
     path.chmod(0o700)
 
@@ -498,7 +498,7 @@ def test_another_kind_is_one_file(another_kind, tmp_path, script, outcome, messa
     assert (answer.outcome, answer.message) == (outcome, message)
 
 
-def test_another_kind_that_cannot_work_is_misconfigured_and_one_that_hangs_is_for_later(another_kind, tmp_path):
+def test_a_failing_new_kind_is_misconfigured_and_a_hanging_one_temporary(another_kind, tmp_path):
     path = write(tmp_path / "orcid-change", "#!/bin/sh\nexec sleep 20\n")
     path.chmod(0o700)
 
@@ -508,7 +508,7 @@ def test_another_kind_that_cannot_work_is_misconfigured_and_one_that_hangs_is_fo
     assert (missing.outcome, hanging.outcome) == (Outcome.MISCONFIGURED, Outcome.TEMPORARY)
 
 
-def test_another_kind_is_configured_by_its_fields(another_kind, tmp_path):
+def test_a_new_kind_of_transfer_is_configured_by_its_fields(another_kind, tmp_path):
     path = write_configuration(
         tmp_path,
         organisations={"yliopisto": {"transfer": [{"name": "own", "kind": "program", "path": "/bin/true"}]}},

@@ -32,7 +32,7 @@ def analyze(url):
         connection.execute("analyze")
 
 
-def test_the_question_of_one_login_goes_by_the_index(place):
+def test_the_query_of_a_login_uses_the_index(place):
     everybody = ((f"person-{n}@yliopisto.example", make_orcid_id(n, TRIAL)) for n in range(1, 3000))
     attest(place.store, everybody)
     analyze(place.url)
@@ -45,7 +45,7 @@ def test_the_question_of_one_login_goes_by_the_index(place):
     assert "Seq Scan" not in plan
 
 
-def test_the_service_goes_on_writing(place):
+def test_the_service_can_write_meanwhile(place):
     place.make()
 
     link(place.store)
@@ -57,7 +57,7 @@ def test_the_service_goes_on_writing(place):
     assert place.store.links.count(UNIVERSITY) == 4
 
 
-def test_an_orcid_id_that_comes_or_goes_is_seen_at_once(place):
+def test_changes_of_links_are_visible_at_once(place):
     place.make("yliopisto")
     count = "select count(*) from idp_release"
 
@@ -71,7 +71,7 @@ def test_an_orcid_id_that_comes_or_goes_is_seen_at_once(place):
 # The command
 
 
-def test_a_password_is_never_in_what_is_printed_or_logged(place, caplog):
+def test_a_password_is_neither_printed_nor_logged(place, caplog):
     caplog.set_level(logging.DEBUG)
     code, script = place.run("yliopisto", "--password", "file:secrets/idp", "--sql")
 
@@ -80,7 +80,7 @@ def test_a_password_is_never_in_what_is_printed_or_logged(place, caplog):
     assert SECRET not in script + caplog.text
 
 
-def test_the_administrator_is_asked_where_the_service_may_not(place):
+def test_without_the_right_to_make_roles_the_statements_are_printed(place):
     code, output = place.run("yliopisto", "--password", "file:secrets/idp")
 
     assert code == 1
@@ -106,7 +106,7 @@ def test_a_service_that_may_make_roles_makes_them_itself(place):
     assert place.roles() == []
 
 
-def test_a_made_up_password_is_in_a_file_for_its_owner_alone(place):
+def test_a_generated_password_is_in_a_file_readable_by_its_owner_alone(place):
     file = place.directory / "password"
     code, script = place.run("yliopisto", "--generate", str(file), "--sql")
     place.psql(script)
@@ -120,7 +120,7 @@ def test_a_made_up_password_is_in_a_file_for_its_owner_alone(place):
         assert connection.execute("select current_user").fetchone() == ("idp_yliopisto",)
 
 
-def test_a_made_up_password_that_came_to_nothing_is_gone(place):
+def test_a_generated_password_is_removed_after_a_failure(place):
     file = place.directory / "password"
 
     code, _ = place.run("yliopisto", "--generate", str(file))
@@ -129,7 +129,7 @@ def test_a_made_up_password_that_came_to_nothing_is_gone(place):
     assert not file.exists()
 
 
-def test_a_file_that_is_there_gets_no_password(place):
+def test_an_existing_file_is_not_overwritten_with_a_password(place):
     file = place.directory / "password"
     file.write_text("mine")
 
@@ -140,7 +140,7 @@ def test_a_file_that_is_there_gets_no_password(place):
     assert file.read_text() == "mine"
 
 
-def test_a_new_password_takes_the_place_of_the_old(place):
+def test_a_new_password_replaces_the_old_one(place):
     place.make("yliopisto")
     write_secret(place.directory / "secrets/new", "new-" + "n" * 32)
 
@@ -151,7 +151,7 @@ def test_a_new_password_takes_the_place_of_the_old(place):
         place.sign_in()
 
 
-def test_without_a_password_a_role_keeps_its_own_and_gets_back_what_it_lacks(place):
+def test_without_a_password_a_role_keeps_it_and_gets_missing_rights(place):
     link(place.store)
     place.make("yliopisto")
     place.administer(
@@ -185,7 +185,7 @@ def test_a_new_role_needs_a_password(place):
         ("file:secrets/weak", "fewer than 32 characters"),
     ],
 )
-def test_a_password_that_cannot_be_used_is_said(place, reference, said):
+def test_an_unusable_password_is_reported(place, reference, said):
     write_secret(place.directory / "secrets/weak", "weak")
 
     code, output = place.run("yliopisto", "--password", reference, "--sql")
@@ -194,7 +194,7 @@ def test_a_password_that_cannot_be_used_is_said(place, reference, said):
     assert said in output
 
 
-def test_a_role_that_is_dropped_is_gone_with_all_that_belonged_to_it(place):
+def test_a_dropped_role_leaves_nothing_behind(place):
     link(place.store)
     place.make()
     with place.sign_in() as connection:
@@ -258,7 +258,7 @@ def test_a_service_that_does_not_own_its_tables_makes_no_role(place, tmp_path):
         place.administer(f"drop owned by guest_{place.service}", f"drop role guest_{place.service}")
 
 
-def test_an_older_server_is_said(place, monkeypatch):
+def test_an_unsupported_server_version_is_reported(place, monkeypatch):
     monkeypatch.setattr(idp_role, "MINIMUM_VERSION", 99)
 
     code, output = place.run("yliopisto", "--drop")
@@ -308,5 +308,5 @@ def test_a_file_has_no_roles(tmp_path):
         pass
 
 
-def test_words_that_contradict_each_other_are_a_matter_of_usage(place):
+def test_contradictory_options_are_a_usage_error(place):
     assert place.run("yliopisto", "--drop", "--password", "file:secrets/idp")[0] == 2

@@ -101,7 +101,7 @@ def test_a_link_is_written_in_the_organisations_form(directory, branch, transfer
     assert directory.values(dn) == {form.write(OURS)}
 
 
-def test_what_is_there_is_not_written_again(directory, branch, transfer):
+def test_an_existing_value_is_not_written_again(directory, branch, transfer):
     dn = directory.add_person(branch)
     deliver(transfer())
     before = directory.values(dn, "modifyTimestamp"), directory.values(dn, "entryCSN")
@@ -112,7 +112,7 @@ def test_what_is_there_is_not_written_again(directory, branch, transfer):
     assert (directory.values(dn, "modifyTimestamp"), directory.values(dn, "entryCSN")) == before
 
 
-def test_another_id_takes_the_place_of_the_one_before(directory, branch, transfer):
+def test_another_id_replaces_the_previous_one(directory, branch, transfer):
     dn = directory.add_person(branch, values=[OLD.uri])
 
     answer = deliver(transfer(), replaced())
@@ -130,7 +130,7 @@ def test_a_removal_takes_the_id_away(directory, branch, transfer):
     assert directory.values(dn) == set()
 
 
-def test_what_is_gone_is_not_removed_again(directory, branch, transfer):
+def test_a_missing_value_is_not_removed_again(directory, branch, transfer):
     directory.add_person(branch)
 
     assert deliver(transfer(), removed()).outcome is Outcome.ALREADY_THERE
@@ -161,7 +161,7 @@ OTHER_FORMS = [
 
 
 @pytest.mark.parametrize("old", OTHER_FORMS)
-def test_an_old_form_of_the_same_id_gives_way_to_the_new(directory, branch, transfer, old):
+def test_an_old_form_of_the_same_id_is_replaced(directory, branch, transfer, old):
     dn = directory.add_person(branch, values=[old])
 
     answer = deliver(transfer())
@@ -170,7 +170,7 @@ def test_an_old_form_of_the_same_id_gives_way_to_the_new(directory, branch, tran
     assert directory.values(dn) == {OURS.uri}
 
 
-def test_all_old_forms_go_at_once_and_the_new_stays(directory, branch, transfer):
+def test_all_old_forms_are_removed_at_once(directory, branch, transfer):
     dn = directory.add_person(branch, values=[ValueForm.HTTP.write(OURS), OURS.bare, OURS.uri])
 
     answer = deliver(transfer())
@@ -187,7 +187,7 @@ def test_a_removal_takes_every_form_away(directory, branch, transfer):
     assert directory.values(dn) == {FOREIGN.uri}
 
 
-def test_the_id_before_goes_in_whatever_form_it_has(directory, branch, transfer):
+def test_the_previous_id_is_removed_in_any_form(directory, branch, transfer):
     dn = directory.add_person(branch, values=[ValueForm.HTTP.write(OLD), OLD.bare])
 
     deliver(transfer(), replaced())
@@ -207,7 +207,7 @@ def test_a_sandbox_id_of_the_same_number_is_another_id(directory, branch, transf
 @pytest.mark.parametrize(
     "change_message", [linked(), replaced(), removed()], ids=lambda change_message: change_message.kind.value
 )
-def test_what_is_not_ours_is_left_alone(directory, branch, transfer, change_message):
+def test_foreign_values_are_left_alone(directory, branch, transfer, change_message):
     theirs = {FOREIGN.uri, "none yet", "https://viaf.example/44298691"}
     dn = directory.add_person(branch, values=[*theirs, OLD.uri] if change_message.previous == OLD else sorted(theirs))
 
@@ -217,7 +217,7 @@ def test_what_is_not_ours_is_left_alone(directory, branch, transfer, change_mess
     assert OLD.uri not in directory.values(dn)
 
 
-def test_all_else_goes_where_the_organisation_wants_one_value_only(directory, branch, transfer):
+def test_other_values_are_removed_with_a_single_value_setting(directory, branch, transfer):
     dn = directory.add_person(branch, values=[FOREIGN.uri, "none yet"])
 
     answer = deliver(transfer(policy=Policy.REPLACE))
@@ -226,7 +226,7 @@ def test_all_else_goes_where_the_organisation_wants_one_value_only(directory, br
     assert directory.values(dn) == {OURS.uri}
 
 
-def test_another_id_is_a_conflict_where_the_organisation_wants_to_be_asked(directory, branch, transfer):
+def test_another_id_is_a_conflict_with_the_strict_setting(directory, branch, transfer):
     dn = directory.add_person(branch, values=[FOREIGN.uri])
 
     answer = deliver(transfer(policy=Policy.SINGLE))
@@ -236,7 +236,7 @@ def test_another_id_is_a_conflict_where_the_organisation_wants_to_be_asked(direc
     assert directory.values(dn) == {FOREIGN.uri}
 
 
-def test_the_id_before_is_no_conflict(directory, branch, transfer):
+def test_the_previous_id_is_no_conflict(directory, branch, transfer):
     dn = directory.add_person(branch, values=[OLD.bare])
 
     answer = deliver(transfer(policy=Policy.SINGLE), replaced())
@@ -300,7 +300,7 @@ def test_the_missing_right_to_add_the_class_is_named(directory, branch, transfer
     assert directory.values(dn, "objectClass") == {"inetOrgPerson"}
 
 
-def test_without_a_class_the_directory_says_what_is_missing(directory, branch, transfer):
+def test_without_an_object_class_the_missing_one_is_reported(directory, branch, transfer):
     directory.add_person(branch, classes=())
 
     answer = deliver(transfer(filter="(uid={user})", object_class=""))
@@ -339,7 +339,7 @@ def test_an_account_is_found_in_any_letter_case(directory, branch, transfer):
     assert deliver(transfer(), linked(account=MAIJA.upper())).outcome is Outcome.STORED
 
 
-def test_a_filter_can_take_the_account_apart(directory, branch, transfer):
+def test_a_filter_can_use_parts_of_the_account(directory, branch, transfer):
     directory.add_person(branch)
 
     answer = deliver(transfer(filter="(&(uid={user})(mail=*@{scope})(mail={account}))"))
@@ -386,7 +386,7 @@ STRANGE = [
 
 @pytest.mark.parametrize("account", STRANGE)
 @pytest.mark.parametrize("filter_", ["(eduPersonPrincipalName={account})", "(|(uid={user})(mail={account}))"])
-def test_an_account_never_means_more_than_itself(directory, branch, transfer, account, filter_):
+def test_an_account_is_escaped_in_filters(directory, branch, transfer, account, filter_):
     dn = directory.add_person(branch)
 
     answer = deliver(transfer(filter=filter_), linked(account=account))
@@ -667,7 +667,7 @@ def test_files_that_cannot_be_read_are_a_misconfiguration(directory, transfer, t
 # The directory is out of order
 
 
-def test_a_directory_that_is_down_is_asked_again_later():
+def test_a_directory_that_is_down_is_temporary():
     directory = Slapd()
     try:
         dn = directory.add_person(PEOPLE)
@@ -687,7 +687,7 @@ def test_a_directory_that_is_down_is_asked_again_later():
 
 
 @pytest.mark.parametrize("behaviour", [never_answer, send_slowly], ids=lambda each: each.__name__)
-def test_a_directory_that_is_slow_is_not_waited_for(transfer, behaviour):
+def test_a_slow_directory_is_given_up(transfer, behaviour):
     with serve_connections(behaviour) as port:
         answer = deliver(transfer(url=f"ldap://127.0.0.1:{port}"), timeout=0.3)
 
@@ -704,7 +704,7 @@ NONSENSE = {
 
 
 @pytest.mark.parametrize("behaviour", NONSENSE)
-def test_nonsense_is_an_answer(transfer, behaviour):
+def test_an_invalid_response_is_handled(transfer, behaviour):
     with serve_connections(behaviour) as port:
         answer = deliver(transfer(url=f"ldap://127.0.0.1:{port}"), timeout=5)
 
@@ -738,7 +738,7 @@ CODES = [
 
 
 @pytest.mark.parametrize(("code", "outcome"), CODES)
-def test_a_result_means_what_the_page_says(code, outcome):
+def test_each_result_code_has_the_documented_meaning(code, outcome):
     answer = talk(IN, FOUND, [result(MODIFY_ANSWER, code, "words of theirs")])
 
     assert answer.outcome is outcome
@@ -805,7 +805,7 @@ def test_an_entry_of_another_account_is_not_written():
     assert (other.outcome, same.outcome) == (Outcome.UNKNOWN_PERSON, Outcome.STORED)
 
 
-def test_a_code_comes_to_what_the_page_says():
+def test_each_result_code_has_the_documented_outcome():
     rows = PAGE.read_text().split("## What each answer means")[1].split("\n## ")[0].splitlines()
     cells = [[cell.strip() for cell in row.split("|")[1:3]] for row in rows if row.startswith("| ")]
     page = {int(code): means for codes, means in cells for code in re.findall(r"\d+", codes)}
@@ -831,7 +831,7 @@ def test_an_attribute_that_holds_one_value_is_a_conflict():
     assert "ATT_OR_VALUE_EXISTS" in answer.message
 
 
-def test_a_code_for_two_things_is_told_apart():
+def test_an_ambiguous_result_code_is_distinguished_by_its_operation():
     held = [entry("uid=maija", objectClass=["eduPerson"], eduPersonOrcid=[OURS.bare]), result(SEARCH_END, 0)]
     none = [result(MODIFY_ANSWER, 16, "00000057: LdapErr: DSID-0C090F11, comment: Error in attribute conversion")]
 
@@ -843,7 +843,7 @@ def test_a_code_for_two_things_is_told_apart():
     assert lost_race.outcome is Outcome.TEMPORARY
 
 
-def test_what_refers_elsewhere_is_not_followed():
+def test_referrals_are_not_followed():
     other = search_reference("ldap://127.0.0.1:1/DC=DomainDnsZones,DC=ad,DC=example")
     somebody, end = FOUND
 
@@ -893,7 +893,7 @@ def test_a_wrong_password_is_not_tried_on_every_server(directory, branch, transf
     assert asked == []
 
 
-def test_a_host_without_an_address_is_asked_again_later(transfer):
+def test_an_unresolvable_host_is_temporary(transfer):
     answer = deliver(transfer(url="ldaps://ldap.invalid"))
 
     assert answer.outcome is Outcome.TEMPORARY

@@ -88,7 +88,7 @@ def numbers(pages):
     return [page.text.rpartition("<code>")[2].partition("</code>")[0] for page in pages]
 
 
-def test_the_incidents_of_one_person_push_out_nobody_elses(web_app, store, clock):
+def test_the_incidents_of_one_person_do_not_displace_others(web_app, store, clock):
     maija, pekka = client_of(web_app), client_of(web_app, PEKKA)
 
     pages = [refused(maija) for _ in range(MAX_INCIDENTS_OF_PERSON + 5)]
@@ -103,7 +103,7 @@ def test_the_incidents_of_one_person_push_out_nobody_elses(web_app, store, clock
     assert store.incidents.get(numbers([refused(maija)])[0]) is not None
 
 
-def test_the_incidents_of_one_organisation_push_out_no_other_ones(web_app, store):
+def test_the_incidents_of_one_organisation_do_not_displace_others(web_app, store):
     limits = Limits(incidents_of_organisation=DailyLimit(3))
     people = [client_of(web_app, f"person-{number}@yliopisto.example", limits=limits) for number in range(5)]
     elsewhere = WebClient(people[0].app, "maija@amk.example", "https://idp.elsewhere.example")
@@ -148,7 +148,7 @@ def test_a_person_is_sent_a_limited_number_of_mails_a_day(web_app, store, clock)
     assert ask_for_mail(maija, receipt="yes").location == "/me/mailed"
 
 
-def test_having_everything_erased_does_not_bring_the_mails_of_the_day_back(web_app, store):
+def test_an_erasure_does_not_reset_the_daily_limit_of_mails(web_app, store):
     maija = client_of(web_app, mail_enabled=True)
     for _ in range(MAX_MAILS_OF_PERSON // 2):
         make_link(store)

@@ -58,7 +58,7 @@ def status(*states, fetched=False, kind=ChangeKind.LINKED):
     ],
 )
 @pytest.mark.parametrize("keeps_links", [True, False])
-def test_a_link_is_called_what_all_its_ways_say(states, fetches, fetched, expected, keeps_links):
+def test_the_state_of_a_link_combines_its_transfers(states, fetches, fetched, expected, keeps_links):
     found = link_state(status(*states, fetched=fetched), linked=True, keeps_links=keeps_links, fetches=fetches)
 
     assert found == expected
@@ -75,7 +75,7 @@ def test_a_link_is_called_what_all_its_ways_say(states, fetches, fetched, expect
         (False, ChangeKind.LINKED, LinkState.FORGOTTEN),
     ],
 )
-def test_what_is_gone_is_removed_or_forgotten(keeps_links, kind, expected):
+def test_a_missing_link_is_shown_as_removed_or_deleted(keeps_links, kind, expected):
     assert link_state(status(kind=kind), linked=False, keeps_links=keeps_links, fetches=False) == expected
 
 
@@ -107,7 +107,7 @@ TITLES = {DONE: None, WAITING: ON_ITS_WAY, GIVEN_UP: REFUSED}
 
 
 @pytest.mark.parametrize(("state", "outcome"), [case for case in TEXTS if case[1] != "superseded"], ids=str)
-def test_the_result_page_says_what_became_of_the_delivery(store, state, outcome):
+def test_the_result_page_shows_the_delivery(store, state, outcome):
     make_link(store, transfers=("idm",))
     (delivery,) = store.deliveries.claim("worker", NOON, NOON - NOON, 1)
     END[state](store, delivery, "worker", outcome, "no such entry")
@@ -136,7 +136,7 @@ def test_a_change_that_an_organisation_fetches_is_connected_once_it_has_been_fet
     assert result_of(store, maija, "linked").title == LINKED["linked"]
 
 
-def test_what_was_handed_on_and_forgotten_is_not_called_removed(store):
+def test_a_delivered_and_deleted_link_is_not_shown_as_removed(store):
     with run_orcid_simulator() as (orcid, client):
         web_app = with_settings(make_web_app(store, client, Clock(), transfers=("idm",)), keep=Keep.NOTHING)
         maija = WebClient(make_app(web_app))

@@ -95,14 +95,14 @@ def test_nothing_is_linked_before_the_confirmation(maija, simulator, store):
     assert store.changes.last_number(UNIVERSITY) == 0
 
 
-def test_the_confirm_page_shows_what_is_tied_to_what(maija, simulator):
+def test_the_confirm_page_shows_account_and_id(maija, simulator):
     page = maija.get(maija.return_from_orcid(simulator))
 
     for fact in (f"https://sandbox.orcid.org/{MAIJA}", "maija@yliopisto.example", "Yliopisto"):
         assert fact in page.text
 
 
-def test_what_was_agreed_is_kept_as_it_was_shown(maija, simulator, store, clock):
+def test_the_consent_is_stored_as_it_was_shown(maija, simulator, store, clock):
     place = maija.return_from_orcid(simulator)
     shown = maija.get(place).text
     clock.passes(minutes=5)
@@ -126,7 +126,7 @@ def test_a_link_is_a_change_and_an_event(maija, simulator, store):
     assert store.audit.verify(UNIVERSITY) == []
 
 
-def test_the_address_after_orcid_holds_neither_code_nor_state(maija, simulator):
+def test_the_address_after_the_callback_has_neither_code_nor_state(maija, simulator):
     answer = maija.get(maija.callback_path(simulator))
 
     assert answer.status == 303
@@ -142,7 +142,7 @@ def test_orcid_is_asked_for_the_id_and_nothing_else(maija):
     assert set(asked) == {"client_id", "response_type", "scope", "redirect_uri", "state", "lang"}
 
 
-def test_a_state_is_random_and_kept_as_a_hash(maija, store):
+def test_a_state_is_random_and_stored_as_a_hash(maija, store):
     states = {parse_qs(urlsplit(maija.start()).query)["state"][0] for _ in range(3)}
 
     assert len(states) == 3
@@ -193,7 +193,7 @@ def test_a_right_state_works_once(maija, simulator):
     assert len(simulator.call_log.list_requests("/oauth/token")) == 1
 
 
-def test_a_way_back_taken_twice_at_the_same_moment_ends_at_the_same_page_twice(maija, simulator):
+def test_two_concurrent_callbacks_lead_to_the_same_page(maija, simulator):
     callback_path = maija.callback_path(simulator)
     simulator.faults.arm("token", "slow", seconds=0.5)
 
@@ -205,14 +205,14 @@ def test_a_way_back_taken_twice_at_the_same_moment_ends_at_the_same_page_twice(m
     assert len(simulator.call_log.list_requests("/oauth/token")) == 1
 
 
-def test_a_refusal_that_comes_twice_ends_at_the_same_page_twice(maija, simulator):
+def test_a_repeated_denial_leads_to_the_same_page(maija, simulator):
     callback_path = maija.start()
     refused = f"/me/callback?error=access_denied&state={parse_qs(urlsplit(callback_path).query)['state'][0]}"
 
     assert maija.get(refused).location == maija.get(refused).location
 
 
-def test_a_right_state_is_too_old_after_an_hour(maija, simulator, store, clock):
+def test_a_state_expires_after_an_hour(maija, simulator, store, clock):
     callback_path = maija.callback_path(simulator)
     clock.passes(minutes=60)
 
@@ -222,7 +222,7 @@ def test_a_right_state_is_too_old_after_an_hour(maija, simulator, store, clock):
     assert held(store) == []
 
 
-def test_a_right_state_is_good_for_nearly_an_hour(maija, simulator, clock):
+def test_a_state_is_valid_for_nearly_an_hour(maija, simulator, clock):
     start = maija.start()
     clock.passes(minutes=59)
 
@@ -254,7 +254,7 @@ def test_an_unknown_state_is_refused_first(maija, simulator, query):
     "again",
     ["state=other", "%73tate=other", "state=", "code=other", "code=", "error=access_denied&error=access_denied"],
 )
-def test_an_answer_that_says_something_twice_is_refused_and_leaves_the_state_as_it_is(maija, simulator, again):
+def test_a_callback_with_a_repeated_parameter_is_refused_and_keeps_the_state(maija, simulator, again):
     callback_path = maija.callback_path(simulator)
 
     page = maija.get(f"{callback_path}&{again}")
@@ -264,7 +264,7 @@ def test_an_answer_that_says_something_twice_is_refused_and_leaves_the_state_as_
     assert maija.get(maija.get(callback_path).location).title == "Is this you?"
 
 
-def test_nothing_in_the_query_has_its_page(maija):
+def test_an_empty_callback_has_its_page(maija):
     page = maija.get("/me/callback")
 
     assert (page.status, page.title) == (400, "ORCID did not finish")
@@ -313,7 +313,7 @@ def test_another_error_of_orcids_has_its_page(maija):
         ("scope_reduced", "ORCID did not accept the answer"),
     ],
 )
-def test_whatever_the_token_endpoint_does_has_its_page(maija, simulator, store, fault, title):
+def test_each_token_endpoint_failure_has_its_page(maija, simulator, store, fault, title):
     callback_path = maija.callback_path(simulator)
     simulator.faults.arm("token", fault)
 
@@ -372,7 +372,7 @@ def test_a_code_that_orcid_does_not_know_any_more_has_its_page(maija, simulator,
     assert (page.status, page.title) == (502, "ORCID did not accept the answer")
 
 
-def test_a_client_that_orcid_does_not_know_is_the_operators_to_mend(store, orcid, clock):
+def test_an_unknown_client_is_reported_as_misconfigured(store, orcid, clock):
     simulator, client = orcid
     stranger = make_orcid_client(client.base_url, client_secret="another")
     maija = WebClient(make_app(make_web_app(store, stranger, clock)))
@@ -405,14 +405,14 @@ def test_an_id_without_a_name_is_an_id(maija, simulator, user):
         ("empty_answer", "ORCID did not finish"),
     ],
 )
-def test_a_way_back_that_was_tampered_with_leads_nowhere(maija, simulator, store, fault, title):
+def test_a_tampered_callback_is_refused(maija, simulator, store, fault, title):
     simulator.faults.arm("callback", fault)
 
     assert maija.get(maija.callback_path(simulator)).title == title
     assert held(store) == []
 
 
-def test_the_id_that_comes_back_is_the_one_that_counts(maija, simulator):
+def test_the_id_of_the_token_response_is_linked(maija, simulator):
     simulator.faults.arm("callback", "other_id")
 
     page = maija.get(maija.return_from_orcid(simulator, MAIJA))
@@ -434,7 +434,7 @@ def test_the_incident_number_of_an_attempt_stands_on_its_page_and_in_the_log(mai
         assert line.facts["incident"] in page.text
 
 
-def test_the_log_tells_what_happened_and_not_to_whom(maija, simulator, caplog):
+def test_the_log_has_events_without_personal_data(maija, simulator, caplog):
     caplog.set_level(logging.INFO, "orcid-connect")
 
     maija.link(simulator)
@@ -448,7 +448,7 @@ def test_the_log_tells_what_happened_and_not_to_whom(maija, simulator, caplog):
 # The confirm page
 
 
-def test_without_the_tick_nothing_is_linked(maija, simulator, store):
+def test_without_the_consent_checkbox_nothing_is_linked(maija, simulator, store):
     place = maija.return_from_orcid(simulator)
 
     page = maija.agree(place, agree=None)
@@ -459,7 +459,7 @@ def test_without_the_tick_nothing_is_linked(maija, simulator, store):
     assert maija.agree(place).status == 303
 
 
-def test_a_person_may_say_that_it_is_not_them(maija, simulator, store):
+def test_a_person_may_reject_the_id(maija, simulator, store):
     place = maija.return_from_orcid(simulator)
 
     page = maija.get(maija.agree(place, cancel="yes").location)
@@ -515,7 +515,7 @@ def test_a_confirmation_before_orcid_has_answered_has_its_page(maija, store):
     assert maija.get(f"/me/confirm/{attempt.id}").title == "ORCID did not finish"
 
 
-def test_what_orcid_has_not_answered_cannot_be_confirmed(store, orcid):
+def test_an_unanswered_attempt_cannot_be_confirmed(store, orcid):
     attempt = make_attempt(browser_hash=Browser("x").hash)
     store.attempts.add(attempt, "hash")
     linking = LinkingService(store, orcid[1], make_token_store(store, orcid[1]))
@@ -601,7 +601,7 @@ def test_an_id_of_another_account_is_refused_with_a_contact(maija, simulator, st
     assert held(store, "pekka@yliopisto.example") == []
 
 
-def test_two_who_race_for_one_id_do_not_both_get_it(maija, simulator, store):
+def test_of_two_people_confirming_one_id_one_gets_it(maija, simulator, store):
     pekka = WebClient(maija.app, "pekka@yliopisto.example")
     hers, his = maija.return_from_orcid(simulator), pekka.return_from_orcid(simulator)
     maija.agree(hers)
@@ -622,7 +622,7 @@ def test_one_id_may_be_linked_at_two_organisations(maija, simulator, store):
     assert held(store, "maija@amk.example", POLYTECHNIC) == [MAIJA]
 
 
-def test_what_changed_in_another_tab_is_shown_before_it_is_replaced(maija, simulator, store):
+def test_a_change_made_in_another_tab_is_shown_before_it_is_replaced(maija, simulator, store):
     place = maija.return_from_orcid(simulator, AKE)
     page = maija.get(place)
     maija.link(simulator)
@@ -654,7 +654,7 @@ def test_a_person_removes_their_link(maija, simulator, store):
     assert [change.kind for change in store.changes.list_after(UNIVERSITY, 0, 10)] == ["linked", "removed"]
 
 
-def test_removing_twice_is_the_same_as_once(maija, simulator, store):
+def test_removing_a_link_is_idempotent(maija, simulator, store):
     maija.link(simulator)
     page = maija.get("/me/remove")
     form = {"token": page.field("token"), "shown": page.field("shown")}
@@ -665,7 +665,7 @@ def test_removing_twice_is_the_same_as_once(maija, simulator, store):
     assert store.changes.last_number(UNIVERSITY) == 2
 
 
-def test_what_was_replaced_meanwhile_is_not_removed(maija, simulator, store):
+def test_a_link_replaced_meanwhile_is_not_removed(maija, simulator, store):
     maija.link(simulator)
     page = maija.get("/me/remove")
     maija.link(simulator, AKE)

@@ -34,13 +34,13 @@ def test_the_id_of_a_person_is_read(store, lookup):
 
 
 @pytest.mark.parametrize("account", ["pekka@yliopisto.example", "", "\0", "\ud800", "'; drop table links; --"])
-def test_nobody_is_found_for_another_account(store, lookup, account):
+def test_another_account_has_no_id(store, lookup, account):
     make_link(store)
 
     assert lookup.get_current_orcid_id(UNIVERSITY, account) is None
 
 
-def test_what_was_written_is_seen_at_once(store, lookup):
+def test_committed_writes_are_visible_at_once(store, lookup):
     assert lookup.get_current_orcid_id(UNIVERSITY, MAIJA) is None
     make_link(store)
     assert lookup.get_current_orcid_id(UNIVERSITY, MAIJA) is not None
@@ -71,7 +71,7 @@ def test_threads_look_up_at_once(store, lookup):
     assert set(found) == {make_orcid_id(7).bare}
 
 
-def test_whoever_closed_it_may_go_on(store, lookup):
+def test_a_closed_look_up_can_be_used_again(store, lookup):
     make_link(store)
     lookup.get_current_orcid_id(UNIVERSITY, MAIJA)
     lookup.close()
@@ -79,7 +79,7 @@ def test_whoever_closed_it_may_go_on(store, lookup):
     assert lookup.get_current_orcid_id(UNIVERSITY, MAIJA) is not None
 
 
-def test_a_database_that_is_ready_is_told_from_one_that_is_behind(store, lookup):
+def test_a_current_schema_is_distinguished_from_an_outdated_one(store, lookup):
     lookup.ping()
     lookup.check_schema()
     last = max(each.name for each in (QUERIES.parent / "migrations").glob("*.sql"))
@@ -93,7 +93,7 @@ def test_a_database_that_is_ready_is_told_from_one_that_is_behind(store, lookup)
 # SQLite
 
 
-def test_a_file_that_is_not_there_is_told_at_once_and_not_made(tmp_path):
+def test_a_missing_file_is_reported_at_once_and_not_created(tmp_path):
     lookup = open_store(f"sqlite://{tmp_path}/none.db").lookup()
 
     with pytest.raises(StoreUnavailable, match="cannot be opened"):
@@ -103,7 +103,7 @@ def test_a_file_that_is_not_there_is_told_at_once_and_not_made(tmp_path):
     assert not (tmp_path / "none.db").exists()
 
 
-def test_a_locked_file_is_told_at_once(tmp_path):
+def test_a_locked_file_is_reported_at_once(tmp_path):
     path = tmp_path / "links.db"
     with sqlite3.connect(path, isolation_level=None) as connection:
         connection.execute("create table x (y)")
@@ -128,7 +128,7 @@ def mortal():
     server.remove()
 
 
-def test_a_server_that_is_away_is_told_at_once_and_found_again(mortal):
+def test_an_unavailable_server_is_reported_at_once_and_reconnected(mortal):
     url = mortal.url(mortal.make_database())
     lookup = open_store(url).lookup()
     lookup.ping()
@@ -147,7 +147,7 @@ def test_a_server_that_is_away_is_told_at_once_and_found_again(mortal):
     lookup.close()
 
 
-def test_a_server_that_was_started_anew_is_not_taken_for_one_that_is_away(mortal):
+def test_a_restarted_server_is_not_reported_as_unavailable(mortal):
     lookup = open_store(mortal.url(mortal.make_database())).lookup()
     lookup.ping()
     mortal.stop()
@@ -157,7 +157,7 @@ def test_a_server_that_was_started_anew_is_not_taken_for_one_that_is_away(mortal
     lookup.close()
 
 
-def test_a_question_that_takes_too_long_is_given_up(migrated_postgres):
+def test_a_slow_query_is_given_up(migrated_postgres):
     lookup = open_store(migrated_postgres).lookup()
     lookup.ping()
     with psycopg.connect(migrated_postgres) as connection:

@@ -192,7 +192,7 @@ def test_a_receipt_comes_in_the_persons_language_and_the_address_is_forgotten(st
 
 
 @pytest.mark.parametrize("answer", [None, AWAY], ids=["delivery-report", "waits"])
-def test_news_of_an_arrival_is_sent_when_nothing_waits_any_more(store, mailer, inbox, answer, clock):
+def test_a_delivery_report_is_sent_when_no_delivery_waits(store, mailer, inbox, answer, clock):
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     asks(store, MailKind.DELIVERY_REPORT, "fi")
     mailer.batch()
@@ -211,7 +211,7 @@ def test_news_of_an_arrival_is_sent_when_nothing_waits_any_more(store, mailer, i
 @pytest.mark.parametrize(
     "told", [("fi", "Henkilöstörekisteri"), ("sv", "Register of staff")], ids=["its own", "in English"]
 )
-def test_an_interface_is_called_what_the_operator_calls_it(store, composer, server, inbox, told, clock):  # noqa: PLR0917 - fixtures
+def test_a_transfer_is_named_by_its_label(store, composer, server, inbox, told, clock):  # noqa: PLR0917 - fixtures
     code, name = told
     labels = {"idm": {"en": "Register of staff", "fi": "Henkilöstörekisteri"}}
     settings = settings_of(ORGANISATIONS, labels=labels)
@@ -226,7 +226,7 @@ def test_an_interface_is_called_what_the_operator_calls_it(store, composer, serv
     assert f"{name}: {LANGUAGES[code].gettext('It has been stored.')}" in message.get_content()
 
 
-def test_what_was_given_up_is_told_with_what_the_interface_said_on_one_line(store, mailer, inbox):
+def test_a_dead_letter_is_reported_with_the_receivers_message_on_one_line(store, mailer, inbox):
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     (delivery,) = store.deliveries.claim("worker", NOON, LEASE, 1)
     store.deliveries.dead_letter(delivery, "worker", "refused", "no\r\nSubject: won", NOON)
@@ -240,7 +240,7 @@ def test_what_was_given_up_is_told_with_what_the_interface_said_on_one_line(stor
     assert message.get_all("Subject") == [f"ORCID connect: {ANSWERED}"]
 
 
-def test_what_it_was_about_is_gone_and_nothing_is_sent(store, mailer, inbox):
+def test_mail_about_deleted_data_is_not_sent(store, mailer, inbox):
     asks(store)
     asks(store, MailKind.DELIVERY_REPORT)
 
@@ -250,7 +250,7 @@ def test_what_it_was_about_is_gone_and_nothing_is_sent(store, mailer, inbox):
     assert {address for _, address, _ in waiting(store)} == {None}
 
 
-def test_a_link_that_came_after_the_wish_is_told_to_nobody(store, mailer, inbox, clock):
+def test_a_link_made_after_the_request_is_not_mailed(store, mailer, inbox, clock):
     asks(store)
     make_link(store, MAIJA, FIRST, now=NOON + timedelta(minutes=1))
 
@@ -261,7 +261,7 @@ def test_a_link_that_came_after_the_wish_is_told_to_nobody(store, mailer, inbox,
     assert waiting(store) == [("receipt", None, 1)]
 
 
-def test_each_is_sent_once_however_often_it_is_asked_for(store, mailer, inbox, clock):
+def test_each_mail_is_sent_once(store, mailer, inbox, clock):
     make_link(store, MAIJA, FIRST)
     asks(store)
     asks(store)
@@ -299,7 +299,7 @@ def test_mail_of_a_long_batch_is_claimed_at_its_own_time(store, composer, clock,
 # A server that fails
 
 
-def test_a_server_that_is_away_is_tried_again_and_given_up_in_the_end(store, composer, clock):
+def test_an_unavailable_mail_server_is_retried_and_finally_given_up(store, composer, clock):
     make_link(store, MAIJA, FIRST)
     asks(store)
     mailer, now = Mailer(store, composer, Server("127.0.0.1", free_port(), "none").send, clock), NOON
@@ -315,7 +315,7 @@ def test_a_server_that_is_away_is_tried_again_and_given_up_in_the_end(store, com
     assert waiting(store) == [("receipt", None, MAX_TRIES)]
 
 
-def test_what_cannot_be_written_holds_up_nothing_and_its_address_is_forgotten_in_the_end(  # noqa: PLR0917 - fixtures
+def test_an_undeliverable_mail_blocks_no_other_and_its_address_is_deleted(  # noqa: PLR0917 - fixtures
     store, composer, server, inbox, caplog, clock
 ):
     make_link(store, MAIJA, FIRST)
@@ -332,7 +332,7 @@ def test_what_cannot_be_written_holds_up_nothing_and_its_address_is_forgotten_in
     assert {record.levelname for record in caplog.records} >= {"ERROR"}
 
 
-def test_a_server_that_knows_nobody_of_that_name_is_not_asked_again(store, mailer, inbox):
+def test_a_permanent_refusal_is_not_retried(store, mailer, inbox):
     make_link(store, MAIJA, FIRST)
     asks(store)
     inbox.answer = "550 no such mailbox"
@@ -342,7 +342,7 @@ def test_a_server_that_knows_nobody_of_that_name_is_not_asked_again(store, maile
     assert waiting(store) == [("receipt", None, 1)]
 
 
-def test_a_server_that_says_later_is_asked_later(store, mailer, inbox, clock):
+def test_a_temporary_refusal_is_retried(store, mailer, inbox, clock):
     make_link(store, MAIJA, FIRST)
     asks(store)
     inbox.answer = "450 greylisted, try again"
@@ -356,7 +356,7 @@ def test_a_server_that_says_later_is_asked_later(store, mailer, inbox, clock):
     assert waiting(store) == [("receipt", None, 2)]
 
 
-def test_a_server_that_hangs_holds_up_no_delivery(store, composer, monkeypatch, clock):
+def test_a_hanging_mail_server_delays_no_delivery(store, composer, monkeypatch, clock):
     monkeypatch.setattr(mailing, "SMTP_TIMEOUT", 0.5)
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     asks(store)
@@ -418,7 +418,7 @@ def test_mail_goes_by_tls_and_signs_in(inbox, ca, monkeypatch, security):
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 @pytest.mark.parametrize("how", ["expired", "wrong-name", "stranger"])
-def test_a_server_that_is_not_who_it_should_be_gets_nothing(inbox, ca, monkeypatch, security, how):
+def test_a_server_with_a_wrong_certificate_gets_nothing(inbox, ca, monkeypatch, security, how):
     monkeypatch.setenv("SSL_CERT_FILE", str(ca.certificate))
 
     with guarded(inbox, ca, security, how) as port, pytest.raises(ssl.SSLCertVerificationError):
@@ -427,7 +427,7 @@ def test_a_server_that_is_not_who_it_should_be_gets_nothing(inbox, ca, monkeypat
     assert inbox.got == []
 
 
-def test_a_password_shows_itself_nowhere():
+def test_a_password_is_not_shown():
     assert "secret" not in repr(Server("127.0.0.1", 25, "none", "connect", "secret"))
 
 
@@ -513,7 +513,7 @@ def test_a_person_asks_for_both(store, maija):
         {"address": f"{'a' * 250}@home.example", "receipt": "yes"},
     ],
 )
-def test_what_is_no_address_or_asks_for_nothing_is_refused(store, maija, form):
+def test_an_invalid_or_empty_request_is_refused(store, maija, form):
     make_link(store, MAIJA, FIRST)
 
     answer = send(maija, **form)
@@ -535,7 +535,7 @@ def test_without_a_connection_there_is_nothing_to_send(maija):
     assert maija.post("/me/mail", {"token": token, "address": HOME, "receipt": "yes"}).location == "/me"
 
 
-def test_who_removes_the_connection_meanwhile_leaves_no_address_here(store, maija):
+def test_removing_the_link_deletes_the_address(store, maija):
     make_link(store, MAIJA, FIRST)
     token = maija.get("/me/mail").field("token")
     store.links.remove(UNIVERSITY, MAIJA, "person", "removed", NOON)
@@ -573,7 +573,7 @@ def test_the_receipt_leads_to_it(store, maija):
     assert 'href="/me/mail"' in maija.get("/me/receipt").text
 
 
-def test_whoever_is_erased_is_sent_nothing(store, mailer, inbox):
+def test_an_erased_person_is_sent_nothing(store, mailer, inbox):
     make_link(store, MAIJA, FIRST)
     asks(store)
 

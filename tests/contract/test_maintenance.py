@@ -33,7 +33,7 @@ def delivered(store, answer=None, *, at=NOON):
 
 
 @pytest.mark.parametrize("answer", [None, DeliveryResult(Outcome.UNKNOWN_PERSON)], ids=["delivered", "given up"])
-def test_a_link_is_forgotten_when_nothing_is_owed_of_it_any_more(store, housekeeping, log, answer):
+def test_a_link_is_deleted_when_no_delivery_waits(store, housekeeping, log, answer):
     delivered(store, answer)
 
     housekeeping.run(NOON + GRACE_PERIOD + timedelta(seconds=1))
@@ -55,7 +55,7 @@ def test_a_person_can_look_at_the_result_for_a_while(store, housekeeping, log):
     assert log.lines == []
 
 
-def test_what_is_still_owed_is_kept(store, housekeeping):
+def test_links_with_waiting_deliveries_are_kept(store, housekeeping):
     delivered(store, AWAY)
 
     housekeeping.run(NOON + timedelta(days=2))
@@ -64,7 +64,7 @@ def test_what_is_still_owed_is_kept(store, housekeeping):
     assert store.links.get(UNIVERSITY, MAIJA) is not None
 
 
-def test_where_links_are_kept_nothing_is_forgotten(store, log):
+def test_kept_links_are_not_deleted(store, log):
     delivered(store)
 
     Maintenance(store, [RetentionPolicy(POLYTECHNIC, keeps_links=False)], log).run(NOON + timedelta(days=9))
@@ -73,7 +73,7 @@ def test_where_links_are_kept_nothing_is_forgotten(store, log):
     assert store.links.get(UNIVERSITY, MAIJA) is not None
 
 
-def test_the_database_is_written_anew_once_a_night(store, housekeeping, log):
+def test_the_database_is_vacuumed_once_a_night(store, housekeeping, log):
     for hour in range(36):
         housekeeping.run(NOON + timedelta(hours=hour))
 
@@ -81,7 +81,7 @@ def test_the_database_is_written_anew_once_a_night(store, housekeeping, log):
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_in_the_morning_no_file_of_the_database_holds_what_was_forgotten(store, housekeeping, tmp_path):
+def test_after_the_night_no_database_file_holds_deleted_data(store, housekeeping, tmp_path):
     delivered(store)
     assert held(tmp_path)
 

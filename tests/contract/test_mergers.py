@@ -66,7 +66,7 @@ def assert_intact(store):
         assert store.audit.compare_with_links(one) == []
 
 
-def test_all_links_go_over_and_each_side_is_told_its_part(store):
+def test_all_links_move_and_each_organisation_gets_its_changes(store):
     make_link(store, ANNA, FIRST, POLYTECHNIC, issued="20200101")
     make_link(store, BEN, SECOND, POLYTECHNIC)
     before = store.links.get(POLYTECHNIC, ANNA)
@@ -202,7 +202,7 @@ def test_a_dry_run_changes_nothing(store):
     assert everything(store) == before
 
 
-def test_what_was_linked_after_a_merger_goes_over_by_another_one(store):
+def test_links_made_after_a_merger_are_moved_by_another_one(store):
     make_link(store, ANNA, FIRST, POLYTECHNIC)
     merge(store)
     make_link(store, BEN, SECOND, POLYTECHNIC, LATER)
@@ -212,14 +212,14 @@ def test_what_was_linked_after_a_merger_goes_over_by_another_one(store):
     assert (result.moved, len(linked(store))) == (1, 2)
 
 
-def test_nothing_is_merged_into_what_was_merged_itself(store):
+def test_a_merged_organisation_cannot_be_merged_into(store):
     merge(store)
 
     with pytest.raises(AlreadyMerged):
         store.organisations.merge(UNIVERSITY, POLYTECHNIC, at_university, LATER, key_attribute="eppn")
 
 
-def test_imported_links_go_over_with_their_source_and_the_audit_agrees(store):
+def test_attested_links_keep_their_source_in_a_merger(store):
     attest(store, [(ANNA, FIRST)], organisation=POLYTECHNIC, key_attribute="eppn")
 
     merge(store)
@@ -262,7 +262,7 @@ def test_a_removal_of_attested_links_spares_what_a_merger_made_the_persons_own(s
     assert linked(store) == {at_university(ANNA): FIRST}
 
 
-def test_many_links_go_over_in_pages(store, monkeypatch):
+def test_many_links_are_moved_in_pages(store, monkeypatch):
     monkeypatch.setattr("sql.repositories.organisations.PAGE_SIZE", 2)
     for number in range(5):
         make_link(store, f"p{number}@amk.example", make_orcid_id(number + 10), POLYTECHNIC)
@@ -272,7 +272,7 @@ def test_many_links_go_over_in_pages(store, monkeypatch):
     assert_intact(store)
 
 
-def test_a_merger_that_breaks_off_at_any_step_leaves_everything_as_it_was(store):
+def test_an_interrupted_merger_changes_nothing(store):
     make_link(store, ANNA, FIRST, POLYTECHNIC)
     make_link(store, BEN, SECOND, POLYTECHNIC)
     before, step = everything(store), 1

@@ -71,7 +71,7 @@ def figures(app):
     }
 
 
-def test_what_has_happened_is_told(store, app):
+def test_events_are_counted(store, app):
     make_link(store, MAIJA, make_orcid_id(1))
     make_link(store, MAIJA, make_orcid_id(2))
     make_link(store, VILLE, make_orcid_id(3))
@@ -90,7 +90,7 @@ def test_what_has_happened_is_told(store, app):
     assert found["orcid_connect_changes_total", "amk", "linked"] == 0
 
 
-def test_linked_and_release_seen_stand_side_by_side(store, app):
+def test_links_and_seen_releases_are_reported(store, app):
     for number, person in enumerate((MAIJA, VILLE, AINO), 1):
         make_link(store, person, make_orcid_id(number))
     store.releases.record(store.links.get(UNIVERSITY, MAIJA), ReleaseState.SEEN, NOON)
@@ -104,7 +104,7 @@ def test_linked_and_release_seen_stand_side_by_side(store, app):
     assert found["orcid_connect_links_release_missed", "yliopisto", "other"] == 0
 
 
-def test_states_of_records_and_late_look_ups_are_told(store, app, clock):
+def test_record_states_and_late_look_ups_are_reported(store, app, clock):
     first, second = (make_orcid_id(number, Registry.SANDBOX) for number in (1, 2))
     make_link(store, MAIJA, first)
     make_link(store, VILLE, second)
@@ -129,7 +129,7 @@ def test_states_of_records_and_late_look_ups_are_told(store, app, clock):
     assert found["orcid_connect_record_lookup_failures",] == 3
 
 
-def test_tokens_of_orcid_and_their_revocation_are_told(store, app, clock):
+def test_orcid_tokens_and_revocations_are_reported(store, app, clock):
     kept, one, two = (answered(store, f"{number}@yliopisto.example") for number in range(3))
     for attempt in (kept, one, two):
         store_token(store, attempt)
@@ -161,7 +161,7 @@ def test_tokens_of_orcid_and_their_revocation_are_told(store, app, clock):
     assert found["orcid_connect_orcid_tokens_kept", "amk"] == 0
 
 
-def test_deliveries_are_told_by_transfer(store, app, clock):
+def test_deliveries_are_reported_by_transfer(store, app, clock):
     for number, person in enumerate((MAIJA, VILLE, AINO), 1):
         make_link(store, person, make_orcid_id(number), transfers=["idm"])
     first, second = store.deliveries.claim("worker", NOON, DAY, 2)
@@ -181,7 +181,7 @@ def test_deliveries_are_told_by_transfer(store, app, clock):
     assert found["orcid_connect_circuit_breaker_open", *way] == 1
 
 
-def test_what_waits_for_nothing_is_of_no_age(store, app):
+def test_without_waiting_deliveries_the_age_is_zero(store, app):
     make_link(store, transfers=["idm"])
     (delivery,) = store.deliveries.claim("worker", NOON, DAY, 1)
     store.deliveries.complete(delivery, "worker", "stored", "", NOON)
@@ -192,7 +192,7 @@ def test_what_waits_for_nothing_is_of_no_age(store, app):
     assert found["orcid_connect_circuit_breaker_open", "yliopisto", "idm"] == 0
 
 
-def test_a_feed_that_is_not_fetched_is_told(store, app, clock):
+def test_an_unread_feed_is_reported(store, app, clock):
     store.changes.acknowledge(UNIVERSITY, make_link(store).number, NOON)
     make_link(store, VILLE, make_orcid_id(2), now=NOON + DAY)
     clock.passes(days=3)
@@ -205,7 +205,7 @@ def test_a_feed_that_is_not_fetched_is_told(store, app, clock):
     assert ("orcid_connect_feed_unacknowledged_changes", "amk") not in found
 
 
-def test_two_processes_tell_the_same(store, store_url, app, clock):
+def test_two_processes_report_the_same(store, store_url, app, clock):
     make_link(store)
     other = open_store(store_url)
 
@@ -226,14 +226,14 @@ def test_counters_never_fall_when_attempts_are_swept_and_people_forgotten(store,
     assert [name for name, value in before.items() if after[name] < value] == []
 
 
-def test_what_is_no_longer_connected_is_not_told(store, app):
+def test_disconnected_organisations_are_not_reported(store, app):
     gone = "gone"
     store.changes.acknowledge(gone, make_link(store, MAIJA, organisation=gone, transfers=["idm"]).number, NOON)
 
     assert "gone" not in scrape(app)[1].text
 
 
-def test_no_figure_tells_of_a_person(store, app):
+def test_no_metric_contains_personal_data(store, app):
     make_link(store, MAIJA, transfers=["idm"])
     store.attempts.close(answered(store, VILLE).id, "declined", NOON)
 
@@ -323,7 +323,7 @@ def test_attempts_are_open_until_they_end_or_expire(store, app, clock):
     ["", TOKEN, f"Basic {TOKEN}", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", "Bearer ", "Bearer ä"],
     ids=str,
 )
-def test_without_the_token_nothing_is_told(app, authorization):
+def test_without_the_token_no_metric_is_returned(app, authorization):
     reply = ask(app, "/metrics", HTTP_AUTHORIZATION=authorization.encode().decode("latin-1"))
 
     assert (reply.status, reply.body) == (401, b"A bearer token is needed.\n")
@@ -338,7 +338,7 @@ def test_where_no_token_is_set_there_is_no_such_page(store, clock, authorization
     assert (reply.status, reply.title) == (404, "There is no such page")
 
 
-def test_a_database_that_is_away_is_told_and_is_no_error(tmp_path, clock):
+def test_an_unavailable_database_is_reported_as_a_metric(tmp_path, clock):
     gone = open_store(f"sqlite://{tmp_path}/none/links.db")
 
     _, reply = scrape(web(gone, clock))
@@ -351,7 +351,7 @@ def test_a_database_that_is_away_is_told_and_is_no_error(tmp_path, clock):
 # What the operator reads
 
 
-def test_every_figure_is_explained_to_the_operator():
+def test_every_metric_is_documented():
     text = OPERATOR_PAGE.read_text("utf-8")
 
     for each in PROCESS_METRICS:

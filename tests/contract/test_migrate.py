@@ -42,7 +42,7 @@ def test_an_empty_database_is_behind_and_says_what_to_run(empty):
     assert raised.value.missing == tuple(ALL)
 
 
-def test_looking_at_a_store_that_is_not_there_makes_no_file(tmp_path):
+def test_checking_a_missing_store_creates_no_file(tmp_path):
     store = open_store(f"sqlite://{tmp_path}/links.db")
 
     assert pending(store.engine) == ALL
@@ -58,7 +58,7 @@ def test_a_store_that_was_never_migrated_says_so_when_it_is_used(empty):
         empty.links.count(UNIVERSITY)
 
 
-def test_what_was_migrated_is_ready(empty):
+def test_a_migrated_store_is_current(empty):
     applied = migrate(empty.engine, NOON)
 
     empty.check_schema()
@@ -66,7 +66,7 @@ def test_what_was_migrated_is_ready(empty):
     assert pending(empty.engine) == []
 
 
-def test_migrating_twice_is_the_same_as_once(empty):
+def test_migrating_is_idempotent(empty):
     migrate(empty.engine, NOON)
     make_link(empty)
 
@@ -102,7 +102,7 @@ def test_a_new_file_is_applied_to_what_is_there(empty, directory):
     assert empty.links.count(UNIVERSITY) == 1
 
 
-def test_a_file_that_fails_leaves_no_trace_and_those_before_it_stay(empty, directory):
+def test_a_failed_migration_is_rolled_back_and_earlier_ones_stay(empty, directory):
     (directory / "9004_more.sql").write_text("create table more (a text);\n")
     (directory / "9005_wrong.sql").write_text("create table other (a text);\ncreate table more (a text);\n")
 
@@ -114,7 +114,7 @@ def test_a_file_that_fails_leaves_no_trace_and_those_before_it_stay(empty, direc
     assert "other" not in empty.engine.tables()
 
 
-def test_a_database_of_a_newer_program_is_left_alone(empty, directory):
+def test_a_database_of_a_newer_version_is_refused(empty, directory):
     (directory / "9004_more.sql").write_text("create table more (a text);\n")
     migrate(empty.engine, NOON, directory)
 

@@ -101,7 +101,7 @@ def test_a_stable_id_finds_its_link_and_nothing_finds_one_without(store):
 
 
 @pytest.mark.parametrize("removal", list(Outcome))
-def test_a_receiver_without_a_word_for_it_gets_a_removal_and_a_new_id(store, clock, removal):
+def test_a_receiver_without_moves_gets_a_removal_and_a_new_id(store, clock, removal):
     make_link(store, OLD, FIRST)
     move(store)
     idm = Idm()
@@ -169,7 +169,7 @@ def test_changes_of_both_accounts_reach_a_receiver_in_their_order(store, clock):
     assert register.holds == {OLD: SECOND, NEW: make_orcid_id(3)}
 
 
-def test_what_never_arrived_for_the_earlier_account_is_removed_from_it(store, clock):
+def test_an_undelivered_change_of_the_earlier_account_is_made_up_for(store, clock):
     make_link(store, OLD, FIRST)
     make_link(store, OLD, SECOND, now=LATER, transfers=("idm",))
     (replaced,) = store.deliveries.claim("w", clock.now, timedelta(minutes=1), 10)
@@ -417,7 +417,7 @@ def test_the_operator_moves_links_one_by_one_and_by_file(tmp_path, store, store_
         ('old,new\n"a,b\n', [], "line 2"),
     ],
 )
-def test_what_cannot_be_moved_is_said(  # noqa: PLR0917 - fixtures
+def test_moves_that_are_impossible_are_reported(  # noqa: PLR0917 - fixtures
     tmp_path, store, store_url, content, words, said
 ):
     path = write_configuration(tmp_path / "etc", store=store_section(tmp_path / "etc", store_url))
@@ -496,7 +496,7 @@ def test_a_person_sees_both_accounts_and_moves_the_link(app, store, clock, said,
         ("twice", "several links"),
     ],
 )
-def test_what_only_looks_like_a_renamed_account_moves_nothing(  # noqa: PLR0917 - fixtures
+def test_insufficient_evidence_of_a_rename_moves_nothing(  # noqa: PLR0917 - fixtures
     app, store, clock, caplog, said, reason
 ):
     caplog.set_level("WARNING", "orcid-connect")

@@ -132,7 +132,7 @@ def leaves(value):
 # All that is stored
 
 
-def test_every_column_of_the_database_is_told_of_or_left_out_for_a_reason(store):
+def test_every_database_column_is_shown_or_left_out_for_a_reason(store):
     known = columns(store)
     without_person = {column for column in known if column.partition(".")[0] in TABLES_WITHOUT_PERSON}
 
@@ -142,7 +142,7 @@ def test_every_column_of_the_database_is_told_of_or_left_out_for_a_reason(store)
     assert {column for column in known if column.endswith(".person_key")} == {f"{table}.person_key" for table in TABLES}
 
 
-def test_every_value_that_is_stored_of_a_person_is_in_the_file(store, maija):
+def test_the_file_has_every_stored_value_of_a_person(store, maija):
     live(store)
     rows = {table: asking(store, f"select * from {table} where person_key = '{MAIJA}'") for table in TABLES}
     rows |= {
@@ -224,7 +224,7 @@ def test_the_ids_that_the_organisation_releases_are_shown(maija):
 
 
 @pytest.mark.parametrize(("code", "marked"), [("en", False), ("fi", True)])
-def test_what_was_agreed_to_in_another_language_says_so(store, maija, code, marked):
+def test_a_consent_in_another_language_is_marked_with_its_language(store, maija, code, marked):
     """Or a screen reader would read English in a Finnish voice (WCAG 3.1.2)."""
     make_link(store, MAIJA)
 
@@ -271,7 +271,7 @@ def test_the_page_tells_of_links_deliveries_events_and_where_each_came_from(stor
     assert "Nothing is stored." not in page
 
 
-def test_what_an_interface_said_is_text(store, maija):
+def test_messages_of_receivers_are_escaped(store, maija):
     live(store)
 
     page = maija.get("/me/data").text
@@ -292,7 +292,7 @@ def test_the_page_shows_the_newest_and_the_file_has_all(store, maija):
 
 
 @pytest.mark.parametrize("path", ["/me/data", "/me/data.json"])
-def test_a_thousand_things_are_read_by_as_many_questions_as_none(store, maija, path, monkeypatch):
+def test_the_number_of_queries_does_not_grow_with_the_data(store, maija, path, monkeypatch):
     asked = []
     for name in ("fetch_one", "fetch_all"):
         monkeypatch.setattr(store.engine, name, noting(getattr(store.engine, name), asked))
@@ -334,7 +334,7 @@ def test_where_nothing_is_kept_the_page_says_how_short_it_is(web_app):
 # Words
 
 
-def test_every_word_of_the_program_that_is_shown_has_words_for_people(store):
+def test_every_shown_code_has_a_label(store):
     sources = "".join(path.read_text() for path in Path(sql.__file__).parent.rglob("*.py"))
     written = set(re.findall(r'\.insert_event\(\s*"([a-z-]+)"', sources)) | {"delivered", "dead-letter"} | AUDITED
     of_nobody = {

@@ -217,7 +217,7 @@ def test_the_configuration_says_it_in_each_language(tmp_path):
         ("retention", {"ended_days": 7}),
     ],
 )
-def test_a_text_that_cannot_be_one_is_refused(tmp_path, section, wrong):
+def test_an_invalid_text_is_refused(tmp_path, section, wrong):
     path = write_configuration(tmp_path, **{section: wrong})
 
     with pytest.raises(Misconfigured) as raised:
@@ -265,7 +265,7 @@ def test_an_erasure_that_failed_is_repeated_the_same_night(store, monkeypatch, t
     assert store.links.list_for_person(UNIVERSITY, "maija@yliopisto.example") == []
 
 
-def test_a_reader_of_the_feed_that_did_not_come_in_that_time_begins_again(store):
+def test_a_late_reader_of_the_feed_needs_a_new_snapshot(store):
     make_link(store, "maija@yliopisto.example", make_orcid_id(1))
     store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
 
@@ -276,7 +276,7 @@ def test_a_reader_of_the_feed_that_did_not_come_in_that_time_begins_again(store)
     assert store.changes.oldest_number(UNIVERSITY) == 3
 
 
-def test_what_is_still_owed_stays(store):
+def test_data_with_waiting_deliveries_is_kept(store):
     make_link(store, "maija@yliopisto.example", make_orcid_id(1), transfers=["idm"])
     store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON, transfers=["idm"])
 
@@ -285,7 +285,7 @@ def test_what_is_still_owed_stays(store):
     assert store.changes.list_for_person(UNIVERSITY, "maija@yliopisto.example")
 
 
-def test_where_nothing_is_said_nothing_goes(store):
+def test_without_the_setting_nothing_is_erased(store):
     make_link(store, "maija@yliopisto.example", make_orcid_id(1))
     store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
 

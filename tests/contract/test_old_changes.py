@@ -34,7 +34,7 @@ def numbers(store):
     return [change.number for change in store.changes.list_after(UNIVERSITY, 0, 10)]
 
 
-def test_a_change_goes_when_it_is_older_than_it_is_kept(store, delete_at, log):
+def test_an_old_change_is_deleted(store, delete_at, log):
     make_link(store, MAIJA, make_orcid_id(1))
     make_link(store, MATTI, make_orcid_id(2), now=NOON + DAY)
 
@@ -54,7 +54,7 @@ def test_the_link_and_the_audit_stay(store, delete_at):
     assert store.audit.verify(UNIVERSITY) == []
 
 
-def test_a_change_that_is_young_enough_stays(store, delete_at, log):
+def test_a_recent_change_is_kept(store, delete_at, log):
     make_link(store, MAIJA, make_orcid_id(1))
 
     delete_at(NOON + KEPT)
@@ -63,7 +63,7 @@ def test_a_change_that_is_young_enough_stays(store, delete_at, log):
     assert log.lines == []
 
 
-def test_what_is_still_owed_stays_and_all_after_it(store, delete_at):
+def test_a_change_with_a_waiting_delivery_and_all_later_ones_are_kept(store, delete_at):
     make_link(store, MAIJA, make_orcid_id(1), transfers=["idm"])
     make_link(store, MATTI, make_orcid_id(2))
     make_worker(store, {"idm": Idm(AWAY)}, Clock(NOON)).run_once()

@@ -60,7 +60,7 @@ OPERATIONS = [(path, name) for path, operations in document()["paths"].items() f
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
-def test_whatever_is_asked_by_the_document_is_answered_by_it(connector, path, method):
+def test_generated_requests_get_documented_responses(connector, path, method):
     operation = schemathesis.openapi.from_wsgi("/v1/openapi.json", connector)[path][method.upper()]
 
     @EXAMPLES
@@ -96,7 +96,7 @@ def test_it_is_openapi_3_1():
     assert len({*names}) == len(names)
 
 
-def test_it_names_each_place_and_method_that_there_is():
+def test_it_lists_each_path_and_method():
     described = {path: [name.upper() for name in operations] for path, operations in document()["paths"].items()}
 
     public = {path: ["GET", "HEAD"] for path in PUBLIC_ROUTES}
@@ -122,7 +122,7 @@ def test_a_change_is_the_one_that_the_page_for_owners_describes():
     assert page["$defs"]["iD"]["pattern"] == document()["components"]["schemas"]["OrcidId"]["pattern"]
 
 
-def test_every_reference_leads_somewhere():
+def test_every_reference_can_be_resolved():
     text = json.dumps(document())
 
     for each in re.findall(r'"#/components/(\w+)/([\w-]+)"', text):
@@ -142,7 +142,7 @@ def test_an_answer_that_is_not_described_is_noticed(answer):
         must_be_documented("GET", "/v1/people/x", answer)
 
 
-def test_every_answer_of_the_other_tests_is_held_to_it(connector, caplog):
+def test_the_other_tests_check_their_responses_against_it(connector, caplog):
     caplog.set_level(logging.INFO, "orcid-connect")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PUBLIC_ROUTES, "/v1/health", lambda _: (200, [("Content-Type", "text/html")], [b"<p>"]))

@@ -113,7 +113,7 @@ def asked(who, route, name):
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("person", PEOPLE)
-def test_each_sees_what_is_theirs_and_to_everybody_else_there_is_no_such_page(app, store, person):
+def test_each_role_sees_its_pages_and_others_get_404(app, store, person):
     who, sees = web_client(app, *PEOPLE[person][0]), PEOPLE[person][1]
     make_link(store, MAIJA, orcid_id(IDS_OF[0]))
     make_link(store, "anna@amk.example", orcid_id(IDS_OF[1]), POLYTECHNIC)
@@ -229,13 +229,13 @@ def said_in(reply):
     return re.sub(r"<code>[0-9a-f]{8}</code>", "", reply.text.partition("<main")[2].partition("</main>")[0])
 
 
-def test_every_page_is_for_persons_and_the_front_asks_for_their_session():
+def test_every_page_requires_a_session():
     assert OURS
     assert {route.access for route in OURS} == {Access.PERSON}
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_whoever_is_refused_stands_in_the_log_and_not_by_name(app, caplog):
+def test_a_refused_access_is_logged_without_the_person(app, caplog):
     caplog.set_level(logging.INFO, "orcid-connect")
 
     web_client(app, MAIJA).get("/operator/organisations/yliopisto")
@@ -250,7 +250,7 @@ def test_whoever_is_refused_stands_in_the_log_and_not_by_name(app, caplog):
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_without_staff_the_pages_are_nobodys(store, clock):
+def test_without_administrators_the_pages_do_not_exist(store, clock):
     app = make_app(make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), clock))
 
     assert {asked(WebClient(app), route, "yliopisto").status for route in OURS} == {404}
@@ -258,7 +258,7 @@ def test_without_staff_the_pages_are_nobodys(store, clock):
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("path", ["/operator/organisations/yliopisto/retry", "/operator/people"])
-def test_what_changes_or_tells_something_wants_a_form_of_ours(operator, store, path):
+def test_every_form_requires_a_csrf_token(operator, store, path):
     make_link(store, MAIJA)
     form = {"transfer": "idm", "organisation": "yliopisto", "whom": MAIJA, "reason": "asked to", "token": "x"}
 
@@ -316,7 +316,7 @@ def tables(text):
     ]
 
 
-def test_the_overview_tells_what_happened_and_how_things_stand(store, operator):
+def test_the_overview_shows_counts_and_states(store, operator):
     happened(store)
 
     now, period = tables(operator.get("/operator").text)
@@ -327,7 +327,7 @@ def test_the_overview_tells_what_happened_and_how_things_stand(store, operator):
     assert set(period["Amk"]) == {0}
 
 
-def test_organisations_stand_in_the_order_of_what_they_are_called(store, clock):
+def test_organisations_are_sorted_by_name(store, clock):
     called = Organisations.of(
         (
             make_organisation(POLYTECHNIC, names={"en": "zoo", "sv": "Öst"}),
@@ -372,7 +372,7 @@ def test_a_period_ends_today_and_begins_as_many_days_ago(store, operator, clock)
 
 @pytest.mark.parametrize("days", ["", "0", "-1", "12", "x", "9" * 99])
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_a_period_that_is_none_of_ours_is_the_usual_one(operator, days):
+def test_an_unknown_period_is_the_default(operator, days):
     assert "in the last 30 days" in operator.get(f"/operator?days={days}").text
 
 
@@ -398,7 +398,7 @@ def test_the_plots_have_the_same_numbers_as_the_table(store, operator, days):
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_the_plots_can_be_read_without_seeing_them(store, operator):
+def test_the_plots_have_text_alternatives(store, operator):
     happened(store)
 
     page = operator.get("/operator/organisations/yliopisto").text
@@ -442,7 +442,7 @@ def test_no_page_names_a_person_who_was_not_asked_for(store, operator, path):
     ],
 )
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_what_an_interface_said_is_told_without_whom_it_was_about(store, operator, said, shown):
+def test_receivers_messages_are_shown_without_personal_data(store, operator, said, shown):
     make_link(store, MAIJA, transfers=["idm"])
     (delivery,) = store.deliveries.claim("worker", NOON, DAY, 1)
     store.deliveries.dead_letter(delivery, "worker", "refused", said, NOON)
@@ -453,7 +453,7 @@ def test_what_an_interface_said_is_told_without_whom_it_was_about(store, operato
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_failures_of_one_kind_are_told_together(store, operator):
+def test_failures_of_one_kind_are_grouped(store, operator):
     rows = [(f"p{n:03}@x", make_orcid_id(n)) for n in range(1, 13)]
     attest(store, rows, transfers=["idm"])
     for delivery in store.deliveries.claim("worker", NOON, DAY, 50):
@@ -472,7 +472,7 @@ def retried(who, token):
     return who.post("/operator/organisations/yliopisto/retry", {"token": token, "transfer": "idm"})
 
 
-def test_what_was_given_up_is_tried_again_and_the_audit_knows_who_asked(store, operator, caplog):
+def test_dead_letters_are_retried_and_the_audit_names_the_requester(store, operator, caplog):
     caplog.set_level(logging.INFO, "orcid-connect")
     happened(store)
     page = operator.get("/operator/organisations/yliopisto")
@@ -506,7 +506,7 @@ def test_an_administrator_is_the_organisation_in_the_audit(store, admin):
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_where_nothing_was_given_up_nothing_is_taken_up(store, operator):
+def test_without_dead_letters_nothing_is_retried(store, operator):
     make_link(store, MAIJA, transfers=["idm"])
 
     place = operator.post(
@@ -518,7 +518,7 @@ def test_where_nothing_was_given_up_nothing_is_taken_up(store, operator):
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_a_transfer_and_a_feed_tell_how_they_stand(store, operator, clock):
+def test_the_state_of_transfers_and_feed_is_shown(store, operator, clock):
     change = make_link(store, MAIJA, transfers=["idm"])
 
     def page():
@@ -539,7 +539,7 @@ def test_a_transfer_and_a_feed_tell_how_they_stand(store, operator, clock):
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_whoever_was_sent_nothing_is_told_so(operator):
+def test_a_person_without_deliveries_is_shown_as_such(operator):
     assert "Nothing has ever been sent to this organisation." in operator.get("/operator/organisations/amk").text
 
 
@@ -593,7 +593,7 @@ def test_an_administrator_finds_the_incidents_of_their_own_organisation_alone(ap
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_a_number_that_is_none_finds_nothing(operator):
+def test_an_invalid_incident_number_finds_nothing(operator):
     for said in ("", "00000000", "0000", "zzzzzzzz", "<script>", "0" * 500, "\0"):
         reply = operator.get(f"/operator/incidents?number={quote(said)}")
 
@@ -603,7 +603,7 @@ def test_a_number_that_is_none_finds_nothing(operator):
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_what_anybody_can_have_without_end_is_not_kept(app, operator):
+def test_incidents_of_anonymous_requests_are_not_stored(app, operator):
     number = incident_of(web_client(app, MAIJA).get("/nowhere").text)
 
     assert "Nothing is kept of this number." in operator.get(f"/operator/incidents?number={number}").text
@@ -649,7 +649,7 @@ def test_a_person_is_found_by_account_or_id_and_the_audit_knows_who_asked_and_wh
     assert store.audit.verify(UNIVERSITY) == []
 
 
-def test_the_person_sees_who_looked_and_why(app, store, operator):
+def test_the_person_sees_who_searched_and_why(app, store, operator):
     make_link(store, MAIJA)
     looked(operator)
 
@@ -660,7 +660,7 @@ def test_the_person_sees_who_looked_and_why(app, store, operator):
     assert "the person asked" in page
 
 
-def test_whoever_is_not_found_is_audited_all_the_same(store, admin):
+def test_a_search_without_a_result_is_audited(store, admin):
     by_account, by_id = looked(admin, whom="nobody@yliopisto.example"), looked(admin, whom=IDS_OF[1])
 
     assert "none connected" in by_account.text
@@ -687,7 +687,7 @@ def test_whoever_is_not_found_is_audited_all_the_same(store, admin):
     ],
 )
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_without_a_reason_nothing_is_told(store, operator, said, told):
+def test_without_a_reason_nothing_is_shown(store, operator, said, told):
     make_link(store, MAIJA, orcid_id(IDS_OF[0]))
 
     reply = looked(operator, **said)
@@ -699,14 +699,14 @@ def test_without_a_reason_nothing_is_told(store, operator, said, told):
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_what_was_said_wrongly_need_not_be_said_again(operator):
+def test_an_invalid_form_keeps_its_values(operator):
     page = looked(operator, reason="").text
 
     assert f'value="{MAIJA}"' in page
     assert '<option value="yliopisto" selected>' in page
 
 
-def test_nothing_of_the_search_stands_in_the_log(store, operator, caplog):
+def test_the_log_contains_nothing_of_the_search(store, operator, caplog):
     caplog.set_level(logging.INFO, "orcid-connect")
     make_link(store, MAIJA)
 

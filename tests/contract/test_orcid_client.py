@@ -116,7 +116,7 @@ def scripted(scripted_server):
     return script, make_orcid_client(address)
 
 
-def test_who_signed_in_at_orcid_is_learnt(simulator, client):
+def test_the_exchange_returns_the_id_and_the_name(simulator, client):
     found = client.exchange(code_for(simulator, client), SECRET, NOW)
 
     assert found.orcid_id == orcid_id(MAIJA)
@@ -194,7 +194,7 @@ def test_the_token_type_has_no_case(scripted, kind):
         {"orcid": "0009-0000-0001-1112"},
     ],
 )
-def test_an_answer_without_an_id_is_orcid_out_of_order(scripted, changes):
+def test_a_response_without_an_id_is_unavailable(scripted, changes):
     script, client = scripted
     script.says(**changes)
 
@@ -202,7 +202,7 @@ def test_an_answer_without_an_id_is_orcid_out_of_order(scripted, changes):
         client.exchange("c", SECRET, NOW)
 
 
-def test_an_id_of_the_other_registry_is_the_operators_to_mend(scripted):
+def test_an_id_of_the_other_registry_is_misconfigured(scripted):
     script, client = scripted
     script.says(orcid=f"https://orcid.org/{MAIJA}")
 
@@ -211,7 +211,7 @@ def test_an_id_of_the_other_registry_is_the_operators_to_mend(scripted):
 
 
 @pytest.mark.parametrize("scope", ["", "/read-public", ...])
-def test_a_scope_that_proves_nothing_is_refused(scripted, scope):
+def test_a_scope_without_authentication_is_refused(scripted, scope):
     script, client = scripted
     script.says(scope=scope)
 
@@ -259,7 +259,7 @@ ODD = {
 
 @pytest.mark.parametrize("body", ODD.values(), ids=ODD)
 @pytest.mark.parametrize("status", ["200 OK", "400 Bad Request"])
-def test_odd_json_is_orcid_out_of_order(scripted, status, body):
+def test_invalid_json_is_unavailable(scripted, status, body):
     script, client = scripted
     script.status, script.body = status, body
 
@@ -270,7 +270,7 @@ def test_odd_json_is_orcid_out_of_order(scripted, status, body):
 @pytest.mark.parametrize(
     "error", ["{}", "[]", "5", "null", '["invalid_grant"]', "1e400", DEEP], ids=lambda text: text[:20]
 )
-def test_an_odd_error_is_orcid_out_of_order(scripted, error):
+def test_an_invalid_error_response_is_unavailable(scripted, error):
     script, client = scripted
     script.status, script.body = "400 Bad Request", f'{{"error": {error}}}'.encode()
 
@@ -279,7 +279,7 @@ def test_an_odd_error_is_orcid_out_of_order(scripted, error):
 
 
 @pytest.mark.parametrize("name", ["5", "[]", "{}", DEEP, '"\\ud800"', '"\\u0000"'], ids=lambda text: text[:20])
-def test_an_odd_name_does_not_prevent_the_link(scripted, store, name):
+def test_an_invalid_name_does_not_prevent_the_link(scripted, store, name):
     script, client = scripted
     script.body = answer_with(name=name)
     maija = WebClient(make_app(make_web_app(store, client, lambda: NOW)))
@@ -290,7 +290,7 @@ def test_an_odd_name_does_not_prevent_the_link(scripted, store, name):
 
 
 @pytest.mark.parametrize("body", [ODD["very deep"], ODD["deep type"], ODD["duplicate"], b'{"error": {}}'], ids=range(4))
-def test_an_odd_answer_ends_the_attempt_and_is_no_bug(scripted, store, body):
+def test_an_invalid_response_ends_the_attempt_and_is_no_bug(scripted, store, body):
     script, client = scripted
     script.body = body
     maija = WebClient(make_app(make_web_app(store, client, lambda: NOW)))
@@ -314,7 +314,7 @@ def test_an_odd_answer_ends_the_attempt_and_is_no_bug(scripted, store, body):
         ("503 Service Unavailable", "x", OrcidUnavailable),
     ],
 )
-def test_errors_are_told_apart_by_their_name_and_not_by_their_status(scripted, status, error, means):
+def test_errors_are_distinguished_by_their_code_and_not_by_their_status(scripted, status, error, means):
     script, client = scripted
     script.status = status
     script.body = json.dumps({"error": error, "error_description": "Invalid authorization code: SECRET"}).encode()
@@ -343,7 +343,7 @@ def test_a_very_long_answer_is_not_read_to_its_end(scripted):
         replace(client, connect_timeout=5.0, read_timeout=5.0).exchange("c", SECRET, NOW)
 
 
-def test_an_answer_that_drips_is_not_waited_for(scripted):
+def test_a_slow_response_is_given_up(scripted):
     script, client = scripted
     script.drips = 40
 
@@ -419,7 +419,7 @@ UNFINISHED = {
 
 
 @pytest.mark.parametrize("name", UNFINISHED)
-def test_an_answer_that_does_not_come_whole_and_in_time_is_none_and_is_not_asked_for_again(name):
+def test_an_incomplete_or_late_response_is_not_retried(name):
     pieces, hangs_up, reason = UNFINISHED[name]
     with answering(pieces, hangs_up=hangs_up) as (said, address):
         begun = time.monotonic()
@@ -491,7 +491,7 @@ def test_a_proxy_that_is_configured_is_asked(scripted):
     assert script.asked["path"] == "/oauth/token"
 
 
-def test_a_proxy_that_is_away_is_said():
+def test_an_unavailable_proxy_is_reported():
     with pytest.raises(OrcidUnavailable, match="the proxy"):
         make_orcid_client("http://orcid.example", proxy="http://127.0.0.1:9").exchange("c", SECRET, NOW)
 
@@ -553,7 +553,7 @@ def openid(scripted):
     [{}, {"aud": ["APP-0A1B2C3D4E5F6G7H"]}, {"azp": "APP-0A1B2C3D4E5F6G7H"}, {"amr": "pwd"}, {"name": None}],
     ids=str,
 )
-def test_an_id_token_for_us_is_taken(openid, changes):
+def test_a_valid_id_token_is_accepted(openid, changes):
     script, asking = openid
     script.says(scope="openid", id_token=jwt.sign(claims_of(asking, **changes)))
 
@@ -683,7 +683,7 @@ def test_a_wrong_signature_has_the_keys_fetched_again_once(openid, kid):
         b'{"keys": [{"kty": "RSA", "n": "AQ", "e": "AQ"}]}',
     ],
 )
-def test_keys_that_are_none_are_orcid_out_of_order(openid, keys):
+def test_invalid_keys_are_unavailable(openid, keys):
     script, asking = openid
     script.says(scope="openid", id_token=jwt.sign(claims_of(asking)))
     script.keys = keys

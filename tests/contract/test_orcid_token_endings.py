@@ -318,7 +318,7 @@ def test_a_revocation_waits_for_the_deliveries_that_need_the_token(store, linked
     assert not store.orcid_tokens.is_awaited(token, ["orcid"])
 
 
-def test_nobody_is_named_by_what_an_erasure_leaves(store, linked):
+def test_an_erasure_leaves_no_personal_data(store, linked):
     store.erasures.erase(UNIVERSITY, MAIJA, "person", "asked to", NOON)
     store.erasures.finish_due(NOON + MAX_WAIT)
 
@@ -347,7 +347,7 @@ def test_a_permission_that_was_taken_back_is_recorded_once(store, linked):
     assert current(store).current
 
 
-def test_who_has_removed_the_link_is_not_told_that_the_permission_is_gone(store, linked):
+def test_a_person_who_removed_the_link_is_not_told_of_a_lost_permission(store, linked):
     store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON)
 
     assert store.orcid_tokens.record_withdrawn(linked, NOON) is None

@@ -309,7 +309,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize(("fault", "words", "left"), FAILURES.values(), ids=FAILURES)
-def test_whatever_orcid_answers_it_is_tried_until_it_says_so(removed, fault, words, left):
+def test_a_revocation_is_retried_until_orcid_confirms_it(removed, fault, words, left):
     simulator, clock, log = removed.orcid[0], removed.clock, removed.log
     simulator.faults.arm("revoke", fault, **words)
 

@@ -123,7 +123,7 @@ def test_another_account_can_be_had_without_an_attempt(maija):
     assert maija.get("/me/another-account").title == "Use another ORCID account"
 
 
-def test_an_untouched_form_is_no_way_out(maija, simulator):
+def test_an_empty_choice_is_asked_again(maija, simulator):
     place = maija.return_from_orcid(simulator)
 
     page = maija.post(place, {"token": maija.get(place).field("token")})
@@ -138,7 +138,7 @@ def test_an_untouched_form_is_no_way_out(maija, simulator):
 # Refused, held, replaced
 
 
-def test_who_declines_reads_what_it_means_and_may_try_again(maija, simulator):
+def test_the_page_after_a_denial_explains_it_and_offers_another_try(maija, simulator):
     state = parse_qs(urlsplit(maija.start()).query)["state"][0]
 
     page = maija.get(maija.get(f"/me/callback?error=access_denied&state={state}").location)
@@ -191,7 +191,7 @@ def test_an_interface_is_called_what_the_operator_says_in_the_readers_language(s
 # Lost on the way
 
 
-def test_a_session_lost_at_orcid_leads_back_to_where_one_was(app):
+def test_a_session_lost_at_orcid_resumes_at_the_callback(app):
     page = ask(app, "/me/callback?code=Ab1&state=s-1&lang=fi")
 
     (callback_path,) = [parse_qs(urlsplit(each).query)["target"][0] for each in links(page) if "/Login?" in each]
@@ -199,7 +199,7 @@ def test_a_session_lost_at_orcid_leads_back_to_where_one_was(app):
     assert page.status == 401
 
 
-def test_a_session_lost_with_a_form_leads_back_to_ones_own_page(app):
+def test_a_session_lost_with_a_form_leads_to_the_own_page(app):
     page = ask(app, "/me/confirm/x", "POST", {"agree": "yes"})
 
     assert "/Shibboleth.sso/Login?target=https%3A//connect.example/me" in links(page)
@@ -216,7 +216,7 @@ def test_the_own_page_continues_an_open_attempt(maija, simulator, clock):
     assert place not in links(maija.get("/me"))
 
 
-def test_what_is_confirmed_waits_no_more(maija, simulator):
+def test_a_confirmed_attempt_is_not_offered(maija, simulator):
     place = maija.return_from_orcid(simulator)
 
     maija.agree(place)
@@ -234,7 +234,7 @@ def test_an_attempt_does_not_wait_for_other_attempts(app, maija, simulator):
         assert (page.status, "have not confirmed" in page.text) == (200, False)
 
 
-def test_what_ended_at_orcid_leaves_nothing_to_go_on_with(maija, simulator):
+def test_an_attempt_that_ended_at_orcid_is_not_offered(maija, simulator):
     simulator.faults.arm("token", "5xx")
 
     maija.return_from_orcid(simulator)
@@ -370,7 +370,7 @@ def test_a_name_that_stands_in_another_language_says_so(store, orcid, clock):
     assert "<bdi>Universitet</bdi>" in ask(app, "/?lang=sv").text
 
 
-def test_help_is_there_for_everybody(app):
+def test_the_help_page_is_public(app):
     page = ask(app, "/help?lang=sv")
 
     assert page.title == "Hjälp"

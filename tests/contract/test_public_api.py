@@ -56,21 +56,21 @@ def api(simulator):
     ],
     ids=lambda given: getattr(given, "state", None),
 )
-def test_the_state_of_a_record_is_learnt_without_a_token(simulator, api, asked, expected, fault):
+def test_the_state_of_a_record_is_read_without_a_token(simulator, api, asked, expected, fault):
     if fault:
         simulator.faults.arm("api", fault)
 
     assert api.look_up(asked, NOON) == expected
 
 
-def test_an_unclaimed_record_is_in_no_state_of_ours(api):
+def test_an_unclaimed_record_has_no_state(api):
     with pytest.raises(LookupFailed):
         api.look_up(STATE_OF["unclaimed"], NOON)
 
 
 @pytest.mark.parametrize("fault", ["html", "5xx", "cut", "wrong_json", "empty_body", "other_types", "timeout"])
 @pytest.mark.parametrize("asked", [orcid_id(MAIJA), STATE_OF["locked"]], ids=["in use", "locked"])
-def test_a_fault_of_orcid_says_nothing_of_a_record(simulator, api, asked, fault):
+def test_a_failure_of_orcid_is_no_record_state(simulator, api, asked, fault):
     simulator.faults.arm("api", fault, seconds=5 if fault == "timeout" else None)
 
     with pytest.raises(LookupFailed):
@@ -78,7 +78,7 @@ def test_a_fault_of_orcid_says_nothing_of_a_record(simulator, api, asked, fault)
     simulator.faults.clear()
 
 
-def test_orcids_own_word_on_its_api_is_taken(simulator, api):
+def test_orcids_status_page_is_read(simulator, api):
     api.check_status(NOON)
 
     simulator.options = replace(simulator.options, api_ok=False)
@@ -87,7 +87,7 @@ def test_orcids_own_word_on_its_api_is_taken(simulator, api):
 
 
 @pytest.mark.parametrize(("limits", "status"), [({"burst": 1, "per_second": 0}, 503), ({"per_day": 1}, 429)])
-def test_a_limit_of_orcid_says_nothing_of_a_record(simulator, api, limits, status):
+def test_a_rate_limit_is_no_record_state(simulator, api, limits, status):
     simulator.options = replace(simulator.options, limits=True, **limits)
     api.look_up(orcid_id(MAIJA), NOON)
 
@@ -173,7 +173,7 @@ NOTHING = {
 
 
 @pytest.mark.parametrize("case", NOTHING)
-def test_an_answer_that_orcid_does_not_give_says_nothing(scripted_server, case):
+def test_an_unexpected_response_is_no_record_state(scripted_server, case):
     script, api = scripted_server
     script.status, script.body, script.headers = (*NOTHING[case], ())[:3]
 
@@ -225,7 +225,7 @@ def test_orcid_says_how_long_to_wait(scripted_server, status, header, wait):
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"overallOk": "true"}', b"<html>", b'{"overallOk": false}'])
-def test_nothing_but_a_plain_yes_means_that_the_api_works(scripted_server, body):
+def test_only_an_explicit_status_means_that_the_api_works(scripted_server, body):
     script, api = scripted_server
     script.status, script.body, script.headers = FINE, body, ()
 
@@ -233,6 +233,6 @@ def test_nothing_but_a_plain_yes_means_that_the_api_works(scripted_server, body)
         api.check_status(NOON)
 
 
-def test_an_orcid_that_is_not_there_says_nothing():
+def test_an_unreachable_orcid_is_no_record_state():
     with pytest.raises(LookupFailed, match="cannot be reached"):
         make_api("http://127.0.0.1:1").look_up(OLD, NOON)

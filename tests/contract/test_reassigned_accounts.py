@@ -175,7 +175,7 @@ def test_a_date_with_dots_ends_the_link_of_an_earlier_holder(app, simulator, sto
     assert store.links.get(UNIVERSITY, ACCOUNT) is None
 
 
-def test_a_look_by_head_shows_nothing_and_ends_nothing(app, simulator, store):
+def test_a_head_request_shows_and_ends_nothing(app, simulator, store):
     earlier = earlier_holder(app, simulator)
     heir = WebClient(app, ACCOUNT, said={STAMP: "20260101"}, cookies=dict(earlier.cookies))
 
@@ -357,7 +357,7 @@ def test_events_of_an_earlier_holder_are_hidden_long_after_the_attempts_are_dele
     assert "declined" in earlier.get("/me/data.json").text
 
 
-def test_another_process_that_was_first_has_ended_what_there_was(stable_app, simulator, store, clock):
+def test_a_concurrent_process_ends_the_link_once(stable_app, simulator, store, clock):
     earlier = WebClient(stable_app, ACCOUNT, said={SUBJECT: OLD})
     earlier.agree(earlier.return_from_orcid(simulator, MAIJA))
     heir = make_person(ACCOUNT, stable_id=f"subject-id:{NEW}")

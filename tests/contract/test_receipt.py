@@ -26,7 +26,7 @@ def maija(store):
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
-def test_a_receipt_says_who_agreed_with_whom_to_what_and_when(store, maija, code):
+def test_a_receipt_has_the_parties_the_consent_and_the_time(store, maija, code):
     consent = make_consent(version="7f3a", language="fi", text=AGREED)
     store.links.add(answered(store, MAIJA, make_orcid_id(1)), "", consent, None, consent.at, "link", ())
 

@@ -135,7 +135,7 @@ def test_others_can_write_between_two_removals(store, connector, people, monkeyp
     assert left == [19, 18, 17]
 
 
-def test_a_dry_run_names_them_and_changes_nothing(store, store_url, connector, people):
+def test_a_dry_run_lists_the_accounts_and_changes_nothing(store, store_url, connector, people):
     before = contents(store_url)
 
     answer = json.loads(send(connector, STAY, dry_run="true").body)
@@ -148,7 +148,7 @@ def test_a_dry_run_names_them_and_changes_nothing(store, store_url, connector, p
     ("missing", "stated", "status"),
     [(1, {}, 200), (2, {}, 409), (2, {"max_percent": 10}, 200), (3, {"max_percent": 10}, 409)],
 )
-def test_the_share_that_may_go_is_bounded_exactly(store, store_url, connector, people, missing, stated, status):  # noqa: PLR0917
+def test_the_removable_share_is_limited_exactly(store, store_url, connector, people, missing, stated, status):  # noqa: PLR0917
     before = contents(store_url)
 
     answer = send(connector, [account(number) for number in range(missing, 20)], **stated)
@@ -252,7 +252,7 @@ def test_a_second_list_is_refused_until_the_first_is_done_or_cancelled(store, co
     assert json.loads(send(connector, STAY).body)["removals"] == 0
 
 
-def test_what_is_cancelled_is_not_removed(store, connector, people):
+def test_cancelled_removals_are_not_executed(store, connector, people):
     send(connector, STAY)
     no_list, idm = {"source": None, "credential": None}, {"source": None, "credential": "all-rights"}
     nothing = {"removals": 0, "requested_at": None, "due_at": None, **no_list}
@@ -271,7 +271,7 @@ def test_what_is_cancelled_is_not_removed(store, connector, people):
     assert dict(cancelled.facts) == {"removals": "1", "credential": "all-rights"}
 
 
-def test_a_list_that_is_sent_again_later_leaves_alone_who_linked_since(store, connector, people):
+def test_links_made_after_the_list_are_kept(store, connector, people):
     make_link(store, account(99), make_orcid_id(99), now=MADE_AT + timedelta(seconds=1))
 
     answer = json.loads(send(connector, STAY).body)
@@ -279,7 +279,7 @@ def test_a_list_that_is_sent_again_later_leaves_alone_who_linked_since(store, co
     assert answer["accounts"] == [account(0)]
 
 
-def test_who_signed_in_on_a_later_day_than_the_list_is_left_alone(store, connector, clock, people):
+def test_people_who_signed_in_on_a_later_day_are_kept(store, connector, clock, people):
     link = store.links.get(UNIVERSITY, account(0))
     store.links.record_sign_in(link, link, NOON + timedelta(days=1))
     clock.now = MADE_AT + timedelta(days=1)
@@ -303,7 +303,7 @@ def test_a_link_that_is_gone_by_then_is_not_removed_again(store, connector, peop
     assert store.changes.last_number(UNIVERSITY) == 21
 
 
-def test_who_signs_in_within_the_hour_keeps_the_link_and_is_told(store, connector, clock, people):
+def test_a_person_who_signs_in_within_the_hour_keeps_the_link_and_is_told(store, connector, clock, people):
     send(connector, STAY)
     web_app = make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), clock)
     person = WebClient(make_app(web_app), account(0))
@@ -322,7 +322,7 @@ def test_who_signs_in_within_the_hour_keeps_the_link_and_is_told(store, connecto
     assert store.removals.cancel_for_person(UNIVERSITY, account(0), NOW) is False
 
 
-def test_who_signs_in_after_the_hour_is_told_of_the_removal(store, connector, clock, people):
+def test_a_person_who_signs_in_after_the_hour_is_told_of_the_removal(store, connector, clock, people):
     send(connector, STAY)
     execute(store)
     web_app = make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), clock)
@@ -380,7 +380,7 @@ def staff(tmp_path):
     return file
 
 
-def test_the_command_says_whose_links_go_and_how_to_cancel(store, run, staff):
+def test_the_command_lists_the_accounts_and_how_to_cancel(store, run, staff):
     dry = run("reconcile", "yliopisto", staff, "--rows", 19, "--dry-run")
     done = run("reconcile", "yliopisto", staff, "--rows", 19)
 

@@ -70,7 +70,7 @@ def test_a_person_is_told_what_became_of_the_id_and_what_to_do(store, state, pri
     assert page.count('action="/me/start"') == (2 if state is DEPRECATED else 1)
 
 
-def test_of_a_record_that_is_in_use_nothing_is_said(store):
+def test_a_normal_record_is_not_mentioned(store):
     saved(store, OK)
 
     assert 'id="record"' not in WebClient(make_front(store), ACCOUNT).get("/me").text
@@ -95,7 +95,7 @@ def test_a_person_whose_id_is_suspended_is_told_so_and_no_release_is_missed(stor
     assert events[0][1]["record"] == "locked"
 
 
-def test_who_signs_in_at_orcid_again_is_looked_up_next(store):
+def test_a_new_authentication_schedules_a_look_up(store):
     with run_orcid_simulator() as (simulator, client):
         saved(store, LOCKED)
         store.record_statuses.schedule(USED, LATER + timedelta(days=1))
@@ -116,7 +116,7 @@ def ask_for(store, **context):
     return who.post("/operator/people/record", form)
 
 
-def test_an_operator_has_an_id_looked_up_and_the_audit_says_so(store):
+def test_an_operators_look_up_is_audited(store):
     make_link(store, ACCOUNT, USED)
 
     reply = ask_for(
@@ -152,7 +152,7 @@ def test_an_operator_sees_how_many_of_an_organisation_are_in_which_state(store):
         (LookupPaused("the requests of this day are used up"), "ORCID was not asked: it had asked us to wait"),
     ],
 )
-def test_an_operator_is_told_that_orcid_does_not_tell(store, failure, words):
+def test_an_operator_is_told_that_orcid_is_unavailable(store, failure, words):
     def fails(_orcid_id, _now):
         raise failure
 
@@ -165,7 +165,7 @@ def test_an_operator_is_told_that_orcid_does_not_tell(store, failure, words):
     assert "not looked up yet" in reply.text
 
 
-def test_nothing_is_looked_up_of_who_has_no_id_or_without_a_reason(store):
+def test_without_an_id_or_a_reason_nothing_is_looked_up(store):
     assert "none connected" in ask_for(store).text
     who = WebClient(make_front(store), "operator@yliopisto.example")
     assert who.post("/operator/people/record", {"token": who.token(), "organisation": UNIVERSITY}).status == 422

@@ -170,7 +170,7 @@ def test_an_id_of_two_organisations_is_looked_up_once_and_both_learn_it(store, o
     ] * 2
 
 
-def test_a_failed_look_up_changes_nothing_and_keeps_no_other_from_its_turn(store, orcid):
+def test_a_failed_look_up_changes_nothing_and_delays_no_other(store, orcid):
     make_link(store, MAIJA, FIRST)
     make_link(store, AKE, SECOND, now=NOON + timedelta(seconds=1))
     orcid.answers[FIRST] = LookupFailed("status 200 without JSON")
@@ -185,7 +185,7 @@ def test_a_failed_look_up_changes_nothing_and_keeps_no_other_from_its_turn(store
     assert store.links.get(UNIVERSITY, MAIJA).record.state is OK
 
 
-def test_a_round_that_is_off_asks_nothing(store, orcid):
+def test_a_disabled_round_sends_no_request(store, orcid):
     make_link(store, MAIJA, FIRST)
 
     StatusRound(store, orcid, Registry.PRODUCTION, {}, timedelta()).run(NOON)
@@ -456,7 +456,7 @@ def test_a_primary_id_of_another_account_is_never_given_away_and_is_reported(sto
     assert list(check_records(store, ORGANISATIONS.by_id(POLYTECHNIC))) == []
 
 
-def test_what_the_person_did_meanwhile_stands(store, orcid):
+def test_a_concurrent_change_by_the_person_is_kept(store, orcid):
     """The store decides under its lock: a link that was read before may have ended, or have another state by now."""
     make_link(store, MAIJA, FIRST)
     statuses = store.record_statuses
@@ -472,7 +472,7 @@ def test_what_the_person_did_meanwhile_stands(store, orcid):
     assert [kind for kind, *_ in changes(store)] == ["linked", "removed"]
 
 
-def test_a_state_is_not_the_next_links(store, orcid):
+def test_a_state_is_not_taken_over_by_the_next_link(store, orcid):
     make_link(store, MAIJA, FIRST)
     orcid.answers[FIRST] = RecordAnswer(LOCKED)
     twice(make_round(store, orcid, suspend_inactive=True))

@@ -79,7 +79,7 @@ def test_after_linking_the_release_has_not_been_seen_yet(store, visits):
     assert release(store) is None
 
 
-def test_the_first_release_is_told_and_kept_with_its_event(store, visits, clock, logged):
+def test_the_first_release_is_shown_and_stored_with_its_event(store, visits, clock, logged):
     make_link(store)
     clock.passes(minutes=10)
 
@@ -111,7 +111,7 @@ def test_every_spelling_of_the_id_is_the_id(store, visits):
     assert told(visits(f"http://www.orcid.org/{FIRST.bare}/")) == [SEEN]
 
 
-def test_what_is_no_id_is_not_a_release(store, visits):
+def test_an_invalid_value_is_not_a_release(store, visits):
     make_link(store)
 
     assert told(visits("0000-0002-1825-0098", "https://elsewhere.example/1")) == [UNSEEN]
@@ -131,7 +131,7 @@ def test_an_organisation_that_gives_nothing_a_day_later_does_not_seem_to_release
     assert logged() == ["release-missing"]
 
 
-def test_an_old_id_is_no_surprise_until_a_day_has_passed(store, visits, clock, logged):
+def test_an_old_id_is_accepted_for_a_day(store, visits, clock, logged):
     make_link(store, orcid_id=SECOND)
     make_link(store, orcid_id=FIRST)
     clock.now += A_DAY - timedelta(seconds=1)
@@ -144,7 +144,7 @@ def test_an_old_id_is_no_surprise_until_a_day_has_passed(store, visits, clock, l
     assert logged() == []
 
 
-def test_another_id_after_a_day_is_told_and_counted_and_changes_nothing(store, visits, clock, logged):
+def test_another_id_after_a_day_is_reported_and_counted(store, visits, clock, logged):
     make_link(store, orcid_id=FIRST)
     clock.now += A_DAY
 
@@ -158,7 +158,7 @@ def test_another_id_after_a_day_is_told_and_counted_and_changes_nothing(store, v
     assert logged() == ["release-other"]
 
 
-def test_what_did_not_work_is_forgotten_once_it_works(store, visits, clock):
+def test_a_seen_release_replaces_an_earlier_failure(store, visits, clock):
     make_link(store)
     clock.now += A_DAY
     visits()
@@ -228,7 +228,7 @@ def test_a_release_without_any_link_is_told_and_links_nothing(store, visits, log
     assert kinds(store) == []
 
 
-def test_without_link_and_release_there_is_nothing_to_tell(visits, logged):
+def test_without_link_and_release_nothing_is_shown(visits, logged):
     assert told(visits()) == []
     assert logged() == []
 
@@ -247,7 +247,7 @@ def test_a_busy_store_does_not_prevent_the_own_page(web_app, store, monkeypatch)
     assert release(store) is None
 
 
-def test_what_another_process_noted_a_moment_ago_is_not_told_twice(web_app, store, monkeypatch, logged):
+def test_a_release_recorded_by_another_process_is_shown_once(web_app, store, monkeypatch, logged):
     make_link(store)
     monkeypatch.setattr(type(store.releases), "record", lambda *_arguments: False)
 
@@ -257,7 +257,7 @@ def test_what_another_process_noted_a_moment_ago_is_not_told_twice(web_app, stor
     assert logged() == []
 
 
-def test_a_visit_asks_the_store_as_often_as_it_did_without_releases(web_app, store, monkeypatch):
+def test_release_detection_adds_no_query(web_app, store, monkeypatch):
     asked = []
     fetch_all = store.engine.fetch_all
     monkeypatch.setattr(

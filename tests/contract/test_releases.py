@@ -29,12 +29,12 @@ def release(store):
     return store.links.get(UNIVERSITY, MAIJA).release
 
 
-def test_of_a_new_link_no_release_is_known(link):
+def test_a_new_link_has_no_release_state(link):
     assert link.release is None
 
 
 @pytest.mark.parametrize("state", ReleaseState)
-def test_what_a_sign_in_showed_is_kept_with_the_link(store, link, state):
+def test_a_release_state_is_stored_with_the_link(store, link, state):
     noted = store.releases.record(link, state, TOMORROW)
 
     assert noted is True
@@ -42,7 +42,7 @@ def test_what_a_sign_in_showed_is_kept_with_the_link(store, link, state):
 
 
 @pytest.mark.parametrize("state", ReleaseState)
-def test_the_same_again_is_not_written(store, link, state):
+def test_an_unchanged_state_is_not_written(store, link, state):
     store.releases.record(link, state, TOMORROW)
 
     again = store.releases.record(link, state, TOMORROW + timedelta(days=1))
@@ -52,7 +52,7 @@ def test_the_same_again_is_not_written(store, link, state):
 
 
 @pytest.mark.parametrize(("before", "after"), [(MISSING, OTHER), (MISSING, SEEN), (OTHER, SEEN)])
-def test_what_tells_more_takes_the_place_of_what_tells_less_and_not_the_other_way_round(store, link, before, after):
+def test_only_a_stronger_state_replaces_a_stored_one(store, link, before, after):
     store.releases.record(link, before, NOON)
 
     more = store.releases.record(link, after, TOMORROW)
@@ -75,7 +75,7 @@ def test_the_first_release_seen_has_its_event(store, link):
     assert store.audit.verify(UNIVERSITY) == []
 
 
-def test_of_many_pages_that_see_it_at_once_one_notes_it(store, link):
+def test_of_concurrent_pages_one_records_the_release(store, link):
     barrier, noted = threading.Barrier(6), []
 
     def see():
@@ -101,7 +101,7 @@ def test_a_link_that_replaces_another_starts_anew(store, link):
 
 
 @pytest.mark.parametrize("state", ReleaseState)
-def test_of_a_link_that_has_ended_nothing_is_noted(store, link, state):
+def test_nothing_is_recorded_for_an_ended_link(store, link, state):
     store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON)
 
     noted = store.releases.record(link, state, TOMORROW)

@@ -78,7 +78,7 @@ def test_the_page_before_a_removal_says_what_happens_where(store, maija, idm, cl
     assert "the next time they do" in page.text
 
 
-def test_who_is_told_nothing_and_asks_nothing_is_not_named(store, quiet):
+def test_organisations_without_transfers_and_feed_are_not_named(store, quiet):
     make_link(store, MAIJA, FIRST)
 
     page = WebClient(make_app(with_settings(quiet, transfers={}))).get("/me/remove").text
@@ -88,7 +88,7 @@ def test_who_is_told_nothing_and_asks_nothing_is_not_named(store, quiet):
     assert "is theirs" in page
 
 
-def test_the_button_of_that_page_removes(store, maija, idm, clock):
+def test_the_button_removes_the_link(store, maija, idm, clock):
     linked(store, idm, clock)
     page = maija.get("/me/remove")
 
@@ -117,7 +117,7 @@ def test_ones_own_page_leads_to_each_of_these(store, maija, idm, clock):
 # Erasing
 
 
-def test_without_a_tick_nothing_is_erased(store, maija, idm, clock):
+def test_without_the_checkbox_nothing_is_erased(store, maija, idm, clock):
     linked(store, idm, clock)
 
     answer = erase(maija)
@@ -129,14 +129,14 @@ def test_without_a_tick_nothing_is_erased(store, maija, idm, clock):
 
 
 @pytest.mark.parametrize("form", [{}, {"token": "x" * 43, "confirmed": "yes"}])
-def test_without_a_form_of_ours_nothing_is_erased(store, maija, idm, clock, form):
+def test_without_a_csrf_token_nothing_is_erased(store, maija, idm, clock, form):
     linked(store, idm, clock)
 
     assert maija.post("/me/erase", form).status == 403
     assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
 
 
-def test_what_arrives_at_once_is_erased_at_once(store, quiet, idm, clock):
+def test_an_immediately_delivered_removal_is_erased_at_once(store, quiet, idm, clock):
     linked(store, idm, clock)
     maija = WebClient(make_app(quiet))
 
@@ -150,7 +150,7 @@ def test_what_arrives_at_once_is_erased_at_once(store, quiet, idm, clock):
     assert (file["feed"], file["erasure"]) == (None, None)
 
 
-def test_what_does_not_arrive_at_once_is_told(store, maija, idm, clock):
+def test_a_pending_erasure_is_shown(store, maija, idm, clock):
     linked(store, idm, clock)
     idm.answer = AWAY
 
@@ -174,7 +174,7 @@ def test_an_organisation_that_fetches_is_waited_for(store, maija, idm, clock):
     assert maija.get("/me/erased").title == "Nothing is stored about you"
 
 
-def test_erasing_twice_is_the_same_as_once(store, maija, idm, clock):
+def test_erasing_is_idempotent(store, maija, idm, clock):
     linked(store, idm, clock)
     token = maija.get("/me/erase").field("token")
 
@@ -212,7 +212,7 @@ def test_a_new_holder_sees_nothing_of_the_earlier_holder(store, maija, idm, cloc
     assert (file["links"], file["changes"], file["events"], file["attempts"]) == ([], [], [], [])
 
 
-def test_who_got_an_account_whose_holder_had_removed_the_connection_sees_nothing_of_theirs(store, maija):
+def test_a_new_holder_sees_nothing_of_an_earlier_removal(store, maija):
     maija.said["funetEduPersonEPPNTimeStamp"] = "20260101"
     make_link(store, MAIJA, FIRST)
     set_issued(store, "20040826")

@@ -89,7 +89,7 @@ def test_the_views_columns_are_called_as_the_attribute_is(people, store_url):
     assert names == ["organisation", "registry", "account", "eduPersonOrcid", "account_issued_at", "stable_id"]
 
 
-def test_the_view_never_tells_nothing(people, store_url):
+def test_the_view_has_no_null_values(people, store_url):
     empty = "coalesce(account, '') = '' or coalesce(\"eduPersonOrcid\", '') = ''"
 
     assert view(store_url, f"select count(*) from idp_release where {empty}") == [(0,)]
@@ -98,7 +98,7 @@ def test_the_view_never_tells_nothing(people, store_url):
 QUESTION = 'select "eduPersonOrcid" from idp_release where organisation = ? and account = ?'
 
 
-def test_a_question_for_one_person_goes_by_the_index(store, store_url):
+def test_a_query_for_one_person_uses_the_index(store, store_url):
     everybody = ((f"person-{n}@yliopisto.example", make_orcid_id(n)) for n in range(1, 3000))
     attest(store, everybody)
     if store_url.startswith("postgres"):
@@ -179,7 +179,7 @@ def test_a_replica_is_for_its_owner_and_its_group(people, path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
-def test_whoever_reads_the_old_one_goes_on_reading_it(people, path):
+def test_open_readers_keep_the_old_replica(people, path):
     write_replica(people, UNIVERSITY, TRUE, path, NOON)
     with Replica(path) as old, closing(sqlite3.connect(path)) as reader:
         people.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON)
@@ -210,7 +210,7 @@ def test_what_is_linked_meanwhile_waits_for_the_next_replica(people, path, monke
     assert write_replica(people, UNIVERSITY, TRUE, path, NOON) == 5
 
 
-def test_an_organisation_whose_name_nobody_can_have_has_no_rows(store, path):
+def test_an_unknown_organisation_has_no_rows(store, path):
     with store.engine.stream("list_released_orcid_ids", organisation="\0", registry="production") as rows:
         assert list(rows) == []
 
@@ -253,7 +253,7 @@ def something_else(path, kind):
         ),
     ],
 )  # fmt: skip
-def test_what_is_no_replica_is_not_replaced(store, path, kind, said):
+def test_a_file_that_is_no_replica_is_not_replaced(store, path, kind, said):
     something_else(path, kind)
     before = path.lstat()
 
@@ -275,12 +275,12 @@ def test_the_replica_of_another_organisation_is_not_replaced(people, path):
     assert asked(path) == [("liisa@amk.example", make_orcid_id(1).uri)]
 
 
-def test_a_directory_that_is_missing_is_said(store, path):
+def test_a_missing_directory_is_reported(store, path):
     with pytest.raises(ReplicaNotWritten, match=r"^its directory does not exist$"):
         write_replica(store, UNIVERSITY, TRUE, path.parent / "nowhere" / "replica.db", NOON)
 
 
-def test_a_directory_that_is_a_file_is_said(store, path):
+def test_a_file_in_place_of_the_directory_is_reported(store, path):
     path.touch()
 
     with pytest.raises(ReplicaNotWritten, match=r"^Not a directory$"):
@@ -293,7 +293,7 @@ def left_as_it_was(path):
         return there.made_at == NOON and there.rows == 3 and [*path.parent.iterdir()] == [path]
 
 
-def test_a_full_disk_is_said_and_the_old_replica_stays(people, path, monkeypatch):
+def test_a_full_disk_is_reported_and_the_old_replica_stays(people, path, monkeypatch):
     write_replica(people, UNIVERSITY, TRUE, path, NOON)
     monkeypatch.setattr(module, "_MAKE", f"pragma max_page_count = 2;{module._MAKE}")
 
@@ -312,7 +312,7 @@ def test_a_full_disk_is_said_and_the_old_replica_stays(people, path, monkeypatch
         (errno.EIO, "Input/output error"),
     ],
 )
-def test_a_disk_that_fails_at_the_end_is_said_and_the_old_replica_stays(people, path, monkeypatch, number, said):
+def test_a_late_disk_error_is_reported_and_the_old_replica_stays(people, path, monkeypatch, number, said):
     write_replica(people, UNIVERSITY, TRUE, path, NOON)
 
     def fail(_file):
@@ -325,7 +325,7 @@ def test_a_disk_that_fails_at_the_end_is_said_and_the_old_replica_stays(people, 
     assert left_as_it_was(path)
 
 
-def test_a_database_that_is_away_is_said_and_the_old_replica_stays(people, path, tmp_path):
+def test_an_unavailable_database_is_reported_and_the_old_replica_stays(people, path, tmp_path):
     write_replica(people, UNIVERSITY, TRUE, path, NOON)
     for url in (f"sqlite://{tmp_path}/nowhere.db", "postgresql://nobody@127.0.0.1:1/nothing"):
         away = open_store(url, timeout=0.2)
@@ -456,7 +456,7 @@ def test_a_file_that_is_not_there_is_no_replica(path):
 
 
 @pytest.mark.parametrize("harm", ["update idp_release set \"eduPersonOrcid\" = 'x'", "drop table idp_release"])
-def test_a_replica_that_somebody_changed_gives_nothing_wrong(people, path, harm):
+def test_a_modified_replica_returns_no_wrong_id(people, path, harm):
     write_replica(people, UNIVERSITY, TRUE, path, NOON)
     with closing(sqlite3.connect(path)) as file, file:
         file.execute(harm)

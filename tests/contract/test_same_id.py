@@ -185,7 +185,7 @@ def test_an_account_with_an_id_of_its_own_is_refused_as_before(claimant, simulat
     assert claimant.return_from_orcid(simulator, MAIJA).startswith("/me/result/")
 
 
-def test_where_the_organisation_refuses_nothing_is_asked(store, simulator, running_simulator, clock):
+def test_no_claim_is_offered_with_the_setting_refuse(store, simulator, running_simulator, clock):
     make_link(store, HOLDER, orcid_id(MAIJA))
     claimant = WebClient(make(store, running_simulator, clock, asks=False), CLAIMANT)
 

@@ -97,7 +97,7 @@ def test_a_file_in_the_sockets_place_is_left_alone(tmp_path):
     assert (tmp_path / "app.sock").read_text() == "a file of somebody's"
 
 
-def test_a_port_that_is_taken_is_said(tmp_path):
+def test_an_occupied_port_is_reported(tmp_path):
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         process = start(configuration(tmp_path, connector={"port": port}), "connector")
@@ -159,7 +159,7 @@ def test_a_request_that_is_being_answered_is_answered_to_its_end(tmp_path):
     assert (said, process.returncode) == ("ended\n", 0)
 
 
-def test_who_takes_too_long_does_not_keep_a_server_from_ending(tmp_path):
+def test_a_slow_client_does_not_prevent_the_end_of_a_server(tmp_path):
     path = configuration(tmp_path, connector={"port": 0})
     process = subprocess.Popen([sys.executable, "-c", SLOW, str(path), "60"], stdout=subprocess.PIPE, text=True)
     with closing(connection(process.stdout.readline().strip())) as wire:

@@ -96,7 +96,7 @@ def test_a_reader_does_not_wait_for_a_writer(path, store):
         other.kill()
 
 
-def test_threads_that_write_at_once_all_get_their_turn(store):
+def test_concurrent_writers_all_succeed(store):
     def work(number):
         for each in range(5):
             make_link(store, f"person {number} {each}", make_orcid_id(1 + 5 * number + each))

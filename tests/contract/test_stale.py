@@ -95,7 +95,7 @@ def test_while_the_database_is_away_the_replica_answers_and_says_its_age(connect
     assert (answer.header("Age"), answer.header("Warning")) == ("600", '110 orcid-connect "Response is Stale"')
 
 
-def test_whoever_has_no_id_gets_an_empty_list_from_the_replica_too(connector, store, replicas, lookup):
+def test_a_person_without_an_id_gets_an_empty_list_from_the_replica(connector, store, replicas, lookup):
     make_link(store)
     replicas.refresh()
     lookup.away = True
@@ -129,7 +129,7 @@ def test_once_the_database_is_back_it_is_asked_again(connector, store, replicas,
     assert answer.header("Age") is None
 
 
-def test_a_replica_that_is_too_old_answers_nobody(connector, store, replicas, lookup, clock):
+def test_a_replica_that_is_too_old_is_not_used(connector, store, replicas, lookup, clock):
     make_link(store)
     replicas.refresh()
     lookup.away = True
@@ -140,7 +140,7 @@ def test_a_replica_that_is_too_old_answers_nobody(connector, store, replicas, lo
     assert (in_time.status, get(connector).status) == (200, 503)
 
 
-def test_without_a_replica_it_is_told_at_once(connector, lookup):
+def test_without_a_replica_the_failure_is_reported_at_once(connector, lookup):
     lookup.away = True
 
     answer = get(connector)
@@ -156,7 +156,7 @@ def test_only_sign_ins_are_answered_from_replicas(connector, replicas, lookup, p
     assert get(connector, path).status == 503
 
 
-def test_without_a_credential_nothing_is_told(connector, store, replicas, lookup):
+def test_without_a_credential_no_data_is_returned(connector, store, replicas, lookup):
     make_link(store)
     replicas.refresh()
     lookup.away = True
@@ -187,7 +187,7 @@ def test_a_sandbox_id_is_in_no_replica_of_a_production_service(connector, store,
     assert json.loads(get(connector).body) == {"eduPersonOrcid": []}
 
 
-def test_a_replica_of_somebody_else_is_not_believed(connector, store, replicas, lookup, tmp_path):
+def test_a_replica_of_another_owner_is_not_used(connector, store, replicas, lookup, tmp_path):
     make_link(store)
     replicas.refresh()
     directory = tmp_path / "replicas"
@@ -197,7 +197,7 @@ def test_a_replica_of_somebody_else_is_not_believed(connector, store, replicas, 
     assert get(connector, token=OTHER).status == 503
 
 
-def test_the_log_says_it_and_not_at_each_sign_in(connector, store, replicas, lookup, caplog):
+def test_the_use_of_a_replica_is_logged_once(connector, store, replicas, lookup, caplog):
     caplog.set_level(logging.INFO, "orcid-connect")
     make_link(store)
     replicas.refresh()
@@ -248,7 +248,7 @@ def test_a_database_that_is_no_replica_is_never_removed(replicas, tmp_path):
     links.close()
 
 
-def test_a_replica_of_the_future_answers_nobody_and_is_written_anew(connector, store, replicas, lookup, clock):
+def test_a_replica_with_a_future_time_is_not_used_and_replaced(connector, store, replicas, lookup, clock):
     make_link(store)
     clock.passes(days=365)
     replicas.refresh()

@@ -47,7 +47,7 @@ def test_an_organisation_without_attempts_has_no_counts(store):
     assert store.statistics.update_counts() == 0
 
 
-def test_what_happens_is_counted_at_once(store):
+def test_events_are_counted_at_once(store):
     declined(store)
     make_link(store)
 
@@ -79,7 +79,7 @@ def test_the_day_is_that_of_the_event_in_utc(store):
     assert set(store.statistics.by_day(UNIVERSITY, LONG_AGO)) == {date(2026, 1, 15)}
 
 
-def test_what_is_swept_out_stays_counted(store, small_steps):
+def test_counts_outlive_deleted_attempts(store, small_steps):
     for _ in range(5):
         declined(store)
     before = store.statistics.totals(UNIVERSITY), store.statistics.by_day(UNIVERSITY, LONG_AGO)
@@ -109,7 +109,7 @@ def test_what_is_swept_on_the_way_stays_counted(store):
 
 
 @pytest.mark.parametrize("way", ["by the person", "by the organisation", "by housekeeping"])
-def test_what_is_forgotten_of_a_person_stays_counted(store, way):
+def test_counts_outlive_deleted_people(store, way):
     declined(store)
     change = make_link(store)
 
@@ -136,7 +136,7 @@ def test_a_dry_run_counts_nothing(store):
     assert store.statistics.totals(UNIVERSITY) == before
 
 
-def test_events_are_taken_up_in_steps_and_once(store, small_steps):
+def test_events_are_counted_in_batches_and_once(store, small_steps):
     for number in range(1, 9):
         make_link(store, f"{number}@yliopisto.example", make_orcid_id(number))
     before = store.statistics.totals(UNIVERSITY)
@@ -218,7 +218,7 @@ def test_the_tables_of_counts_have_no_room_for_a_name(store):
         ("list_counts", {"organisation": "o", "since": "a", "until": "b"}, "organisation=? AND day>? AND day<?"),
     ],
 )
-def test_no_question_about_counts_reads_all_links_or_events(store, query, values, index):
+def test_no_query_of_counts_scans_links_or_events(store, query, values, index):
     text = "explain query plan " + queries()[query]
 
     plan = [row["detail"] for row in driver_of(store).execute(text, values)]
@@ -234,7 +234,7 @@ def test_no_question_about_counts_reads_all_links_or_events(store, query, values
 # How things stand
 
 
-def test_each_way_tells_what_waits_since_when_and_what_was_given_up(store):
+def test_each_transfer_has_its_backlog_and_dead_letters(store):
     for number in (1, 2, 3):
         make_link(store, f"{number}@x", make_orcid_id(number), now=NOON + number * DAY, transfers=["idm", "other"])
     given_up, *_ = (each for each in store.deliveries.claim("worker", NOON + 5 * DAY, DAY, 9) if each.transfer == "idm")
@@ -248,7 +248,7 @@ def test_each_way_tells_what_waits_since_when_and_what_was_given_up(store):
     assert other.breaker.open_until == NOON + DAY
 
 
-def test_it_is_told_how_far_an_organisation_has_fetched(store):
+def test_the_progress_of_the_feed_is_returned(store):
     assert store.statistics.feed_progress() == []
     first = make_link(store, "1@x", make_orcid_id(1))
     store.changes.acknowledge(UNIVERSITY, first.number, NOON)
@@ -285,7 +285,7 @@ def test_a_number_stands_for_what_it_first_stood_for(store):
     assert store.incidents.get("0a1b2c3d").code == "orcid-refused"
 
 
-def test_old_incidents_are_let_go(store):
+def test_old_incidents_are_deleted(store):
     store.incidents.add(make_incident())
     store.incidents.add(make_incident("11111111", at=NOON + incidents.KEEP_INCIDENTS + timedelta(seconds=1)))
 
@@ -293,7 +293,7 @@ def test_old_incidents_are_let_go(store):
     assert store.incidents.get("11111111") is not None
 
 
-def test_there_are_never_more_incidents_than_a_few(store, monkeypatch):
+def test_the_number_of_incidents_is_limited(store, monkeypatch):
     monkeypatch.setattr(incidents, "MAX_INCIDENTS", 3)
     for number in range(10):
         store.incidents.add(make_incident(f"{number:08}", at=NOON + timedelta(seconds=number)))

@@ -101,14 +101,14 @@ def test_an_unknown_state_finds_nothing(store):
     assert store.attempts.get("another") is None
 
 
-def test_a_state_cannot_be_begun_twice(store):
+def test_a_state_is_unique(store):
     store.attempts.add(make_attempt(), "hash")
 
     with pytest.raises(ConstraintViolation):
         store.attempts.add(make_attempt(), "hash")
 
 
-def test_an_attempt_is_taken_once(store):
+def test_a_state_is_consumed_once(store):
     attempt = make_attempt()
     store.attempts.add(attempt, "hash")
 
@@ -118,7 +118,7 @@ def test_an_attempt_is_taken_once(store):
     assert store.attempts.get(attempt.id).consumed_at == LATER
 
 
-def test_of_eight_that_take_an_attempt_at_once_one_does(store):
+def test_of_eight_concurrent_callbacks_one_consumes_the_state(store):
     attempt = make_attempt()
     store.attempts.add(attempt, "hash")
 
@@ -131,7 +131,7 @@ def test_of_eight_that_take_an_attempt_at_once_one_does(store):
     "other",
     [{"organisation_id": POLYTECHNIC}, {"person_key": VILLE}, {"browser_hash": "another"}, {"state_hash": "another"}],
 )
-def test_an_attempt_is_for_its_own_person_and_browser_and_stays_so_when_another_comes(store, other):
+def test_a_state_is_bound_to_its_person_and_browser(store, other):
     attempt = make_attempt()
     store.attempts.add(attempt, "hash")
 
@@ -139,7 +139,7 @@ def test_an_attempt_is_for_its_own_person_and_browser_and_stays_so_when_another_
     assert take(store, attempt, LATER) is not None
 
 
-def test_an_attempt_is_taken_in_time_or_not_at_all(store):
+def test_an_expired_state_cannot_be_consumed(store):
     early, late = make_attempt(), make_attempt()
     store.attempts.add(early, "early")
     store.attempts.add(late, "late")
@@ -148,7 +148,7 @@ def test_an_attempt_is_taken_in_time_or_not_at_all(store):
     assert take(store, late, late.expires_at, state_hash="late") is None
 
 
-def test_a_closed_attempt_cannot_be_taken(store):
+def test_the_state_of_a_closed_attempt_cannot_be_consumed(store):
     attempt = make_attempt()
     store.attempts.add(attempt, "hash")
 
@@ -157,7 +157,7 @@ def test_a_closed_attempt_cannot_be_taken(store):
     assert take(store, attempt, LATER) is None
 
 
-def test_what_orcid_answered_is_kept_until_the_attempt_ends(store):
+def test_orcids_answer_is_stored_until_the_attempt_ends(store):
     attempt = answered(store, orcid_id=FIRST)
 
     ended = store.attempts.close(attempt.id, "declined", LATER)
@@ -178,7 +178,7 @@ def test_an_attempt_ends_once(store):
     assert store.attempts.get(attempt.id).outcome == "declined"
 
 
-def test_an_answer_that_comes_after_the_end_is_not_kept(store):
+def test_an_answer_after_the_end_of_the_attempt_is_not_stored(store):
     attempt = make_attempt()
     store.attempts.add(attempt, "hash")
     store.attempts.close(attempt.id, "cancelled", LATER)
@@ -349,7 +349,7 @@ def test_a_link_that_is_not_what_the_person_was_shown_is_not_replaced(store, sho
     assert store.links.get(UNIVERSITY, MAIJA) == current
 
 
-def test_a_link_that_went_meanwhile_is_not_replaced(store):
+def test_a_link_that_ended_meanwhile_is_not_replaced(store):
     with pytest.raises(LinkChanged) as raised:
         store.links.add(answered(store, MAIJA, SECOND), "", make_consent(), FIRST, LATER, "link-2")
 
@@ -388,7 +388,7 @@ def test_the_same_number_of_the_other_registry_is_another_orcid_id(store):
     assert store.links.orcid_ids(UNIVERSITY, VILLE) == [sandbox]
 
 
-def test_an_orcid_id_that_was_given_up_may_be_linked_by_another(store):
+def test_an_unlinked_orcid_id_may_be_linked_by_another_person(store):
     make_link(store, MAIJA, FIRST)
     store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", LATER)
 
@@ -397,7 +397,7 @@ def test_an_orcid_id_that_was_given_up_may_be_linked_by_another(store):
     assert store.links.get_by_orcid_id(UNIVERSITY, FIRST).person_key == VILLE
 
 
-def test_what_is_linked_is_what_is_stored_and_not_what_is_said(store):
+def test_the_stored_attempt_is_linked_and_not_the_argument(store):
     attempt = answered(store, MAIJA, FIRST)
 
     store.links.add(replace(attempt, orcid_id=SECOND, person_key=VILLE), "", make_consent(), None, LATER, "link-1")
@@ -406,7 +406,7 @@ def test_what_is_linked_is_what_is_stored_and_not_what_is_said(store):
     assert store.links.orcid_ids(UNIVERSITY, VILLE) == []
 
 
-def test_confirming_twice_links_once(store):
+def test_confirming_is_idempotent(store):
     attempt = answered(store)
     store.links.add(attempt, "", make_consent(), None, LATER, "link-1")
 
@@ -417,7 +417,7 @@ def test_confirming_twice_links_once(store):
     assert store.changes.last_number(UNIVERSITY) == 1
 
 
-def test_an_attempt_that_is_gone_has_ended(store):
+def test_a_deleted_attempt_counts_as_closed(store):
     attempt = make_attempt()
 
     with pytest.raises(AttemptClosed) as raised:
@@ -480,7 +480,7 @@ def test_an_attempt_cannot_be_cancelled_while_it_is_confirmed(store):
     assert store.attempts.get(attempt.id).outcome == "linked"
 
 
-def test_of_two_people_who_race_for_one_orcid_id_one_gets_it(store):
+def test_of_two_people_confirming_one_id_one_gets_it(store):
     attempts = [answered(store, person, FIRST) for person in (MAIJA, VILLE)]
 
     answers = at_once(
@@ -531,7 +531,7 @@ def whole_or_not_at_all(store, person_key, old, new):
     return done
 
 
-def test_link_event_and_change_come_together_or_not_at_all(store):
+def test_link_event_and_change_are_atomic(store):
     make_link(store, "counted", make_orcid_id(1))
     steps = steps_to_replace(store)
 
@@ -585,7 +585,7 @@ REFUSE = {
         ("update", "organisations"),
     ],
 )
-def test_a_statement_that_fails_takes_all_others_with_it(store, verb, table):
+def test_a_failing_statement_rolls_back_the_transaction(store, verb, table):
     make_link(store, MAIJA, FIRST)
     attempt = answered(store, MAIJA, SECOND, id=f"attempt of {MAIJA}")
     meddle(store, REFUSE[type(store.engine).__name__].format(verb=verb, table=table))
@@ -612,7 +612,7 @@ def test_a_link_can_be_ended(store):
     assert (last.kind, last.actor, last.facts["reason"]) == ("removed", "operator", "wrong person")
 
 
-def test_ending_a_link_twice_is_the_same_as_once(store):
+def test_ending_a_link_is_idempotent(store):
     make_link(store, MAIJA, FIRST)
     store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", LATER)
 
@@ -663,7 +663,7 @@ def test_a_key_may_hold_any_script_and_any_sign(store, person_key):
 
 
 @pytest.mark.parametrize("nobody", ["a\0b", "\ud800"])
-def test_nothing_is_found_under_a_key_that_cannot_be(store, nobody):
+def test_an_impossible_key_finds_nothing(store, nobody):
     make_link(store, MAIJA, FIRST)
 
     assert store.links.orcid_ids(UNIVERSITY, nobody) == []
@@ -672,7 +672,7 @@ def test_nothing_is_found_under_a_key_that_cannot_be(store, nobody):
 
 
 @pytest.mark.parametrize("impossible", ["a\0b", "\ud800"])
-def test_what_cannot_be_stored_is_refused_by_name(store, impossible):
+def test_unstorable_values_are_refused_by_name(store, impossible):
     with pytest.raises(UnstorableText) as raised:
         store.attempts.add(make_attempt(person_key=impossible, account="x"), "hash")
 
@@ -681,7 +681,7 @@ def test_what_cannot_be_stored_is_refused_by_name(store, impossible):
         store.audit.add(UNIVERSITY, "declined", "person", impossible, {}, NOON)
 
 
-def test_the_words_agreed_to_are_kept_even_when_their_version_is_not_new(store):
+def test_a_changed_consent_text_is_stored_under_the_same_version(store):
     make_link(store, MAIJA, FIRST)
     consent = make_consent(text="Other words under the same version")
 
@@ -717,7 +717,7 @@ def test_all_links_are_given_page_by_page(store, monkeypatch):
     assert [link.person_key for link in links] == [f"person {number}" for number in range(1, 6)]
 
 
-def test_what_changed_no_link_stands_in_the_audit_too(store):
+def test_events_without_a_change_are_audited(store):
     store.audit.add(UNIVERSITY, "declined", "person", MAIJA, {"where": "at ORCID"}, LATER)
 
     (event,) = store.audit.list_events(UNIVERSITY)
@@ -810,7 +810,7 @@ update events set number = 3 where number = 9
         ("delete from organisations", ["there are events, but the row with their number is missing"]),
     ],
 )
-def test_what_was_done_to_the_audit_is_found(store, meddling, problems):
+def test_manipulations_of_the_audit_log_are_detected(store, meddling, problems):
     write_history(store)
 
     meddle(store, meddling)
@@ -821,11 +821,11 @@ def test_what_was_done_to_the_audit_is_found(store, meddling, problems):
 # How things stand
 
 
-def test_a_person_of_whom_nothing_is_known_has_no_standing(store):
+def test_an_unknown_person_has_an_empty_status(store):
     assert store.links.person_status(UNIVERSITY, MAIJA) == PersonStatus(None)
 
 
-def test_how_things_stand_is_told_at_once(store):
+def test_the_status_is_current(store):
     make_link(store, VILLE, SECOND, transfers=("idm",))
     change = make_link(store, MAIJA, FIRST, transfers=("idm", "archive"))
     store.changes.acknowledge(UNIVERSITY, change.number, LATER)
@@ -839,7 +839,7 @@ def test_how_things_stand_is_told_at_once(store):
     assert store.links.person_status(UNIVERSITY, MAIJA, deliveries=False) == replace(standing, deliveries=())
 
 
-def test_after_a_removal_there_is_no_link_and_the_removal_is_the_news(store):
+def test_after_a_removal_the_newest_change_is_the_removal(store):
     change = make_link(store, MAIJA, FIRST)
     store.changes.acknowledge(UNIVERSITY, change.number, LATER)
     store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", LATER)
@@ -925,7 +925,7 @@ def test_the_first_thing_that_a_child_of_a_fork_does_may_be_to_write(store, stor
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_what_is_larger_than_the_way_there_holds_at_once_is_kept_whole(store):
+def test_values_larger_than_a_network_buffer_are_stored(store):
     text = "x" * 8_000_000
 
     store.audit.add(UNIVERSITY, "imported", "operator", None, {"source": text}, NOON)
@@ -933,7 +933,7 @@ def test_what_is_larger_than_the_way_there_holds_at_once_is_kept_whole(store):
     assert [len(event.facts["source"]) for event in store.audit.list_events(UNIVERSITY)] == [len(text)]
 
 
-def test_a_table_that_gets_another_column_is_read_on(store, store_url):
+def test_a_table_with_a_new_column_can_be_read(store, store_url):
     make_link(store, MAIJA, FIRST)
     # So often that a driver prepares the statement
     for _ in range(20):
@@ -1100,7 +1100,7 @@ ATTESTED = {"organisation": "o", "person_key": "p", "registry": "r", "orcid": "x
     ],
 )
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_no_question_reads_a_whole_table(store, query, values, index):
+def test_no_query_scans_a_table(store, query, values, index):
     text = "explain query plan " + queries()[query]
 
     plan = [row["detail"] for row in driver_of(store).execute(text, values)]

@@ -137,7 +137,7 @@ def test_nothing_is_taken_from_the_environment(csc, idm, monkeypatch, tmp_path):
     assert asked(idm).basic == (USER, PASSWORD)
 
 
-def test_no_redirect_is_followed_and_what_may_be_secret_in_it_is_not_told(csc, idm):
+def test_redirects_are_not_followed_and_their_secrets_not_shown(csc, idm):
     idm.set_fault("301")
 
     answer = deliver(csc)
@@ -150,13 +150,13 @@ def test_no_redirect_is_followed_and_what_may_be_secret_in_it_is_not_told(csc, i
 @pytest.mark.parametrize(
     ("said", "told"), [("", "no address"), ("/login", "/login"), ("https://[x", "an invalid address")]
 )
-def test_where_it_sends_on_to_is_said_whatever_it_says(csc, idm, said, told):
+def test_the_target_of_a_redirect_is_reported(csc, idm, said, told):
     answering(idm, "/csc", 302, Location=said)
 
     assert f"(302) to {told}, " in deliver(csc).message
 
 
-def test_a_host_that_is_not_known_is_for_later(csc, monkeypatch):
+def test_an_unresolvable_host_is_temporary(csc, monkeypatch):
     def unknown(*_arguments, **_words):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -285,13 +285,13 @@ def test_how_long_to_wait_is_seconds_or_a_date(csc, idm, said, after):
     assert (answer.outcome, answer.retry_after) == (Outcome.TEMPORARY, after)
 
 
-def test_a_refusal_is_not_to_be_repeated_whatever_else_it_says(csc, idm):
+def test_a_refusal_is_not_retried(csc, idm):
     answering(idm, "/csc", 400, Retry_After="5")
 
     assert deliver(csc).retry_after is None
 
 
-def test_a_response_of_just_the_largest_size_is_read(soap, idm):
+def test_a_response_of_the_maximum_size_is_read(soap, idm):
     longest = MAX_RESPONSE_BYTES - len(dsml("", "success"))
     outcomes = []
     for length in (longest, longest + 1):
@@ -439,7 +439,7 @@ def test_a_removal_that_the_format_lacks_is_refused_with_a_message(csc, idm):
         (404, b'{"status":"who is that?"}', (Outcome.UNKNOWN_PERSON, "who is that?")),
     ],
 )
-def test_answers_of_receivers_of_2016_are_understood(csc, idm, status, body, expected):
+def test_responses_in_the_format_of_2016_are_understood(csc, idm, status, body, expected):
     answering(idm, "/csc", status, body)
 
     answer = deliver(csc)
@@ -472,7 +472,7 @@ def test_answers_of_receivers_of_2016_are_understood(csc, idm, status, body, exp
         ),
     ],
 )
-def test_our_own_json_says_all_that_an_organisation_needs(v1, idm, what, expected):
+def test_our_json_has_every_documented_member(v1, idm, what, expected):
     deliver(v1, what)
 
     request = asked(idm)
@@ -528,14 +528,14 @@ def test_while_one_secret_replaces_another_both_sign(server, v1, idm):
             Webhook(secret).verify(request.body, request.headers)
 
 
-def test_a_receiver_with_another_secret_does_not_believe_us(v1, idm):
+def test_a_receiver_with_another_secret_rejects_the_signature(v1, idm):
     answer = deliver(with_settings(v1, signing_secrets=(ANOTHER_SECRET,)))
 
     assert answer.outcome is Outcome.MISCONFIGURED
     assert answer.message == "the signature does not match"
 
 
-def test_a_signature_of_another_time_is_not_believed(v1, idm):
+def test_an_old_signature_is_rejected(v1, idm):
     answer = deliver(v1, now=NOON - timedelta(minutes=6))
 
     assert answer.outcome is Outcome.MISCONFIGURED
@@ -691,7 +691,7 @@ def test_dsml_is_success_only_when_its_detail_says_so(soap, idm, body, outcome, 
         dsml("", "success")[:-10],
     ],
 )
-def test_nonsense_in_xml_is_an_answer_and_never_success(soap, idm, body):
+def test_invalid_xml_is_never_a_success(soap, idm, body):
     answering(idm, "/dirxml", 200, body, "text/xml")
 
     answer = deliver(soap)
@@ -862,7 +862,7 @@ def test_two_people_with_one_account_are_a_conflict(scim, idm):
     assert not patches(idm)
 
 
-def test_a_server_that_passes_over_the_filter_is_found_out(scim, idm):
+def test_a_server_that_ignores_the_filter_is_detected(scim, idm):
     idm.directory.remove(MAIJA)
     idm.receivers["/scim/v2/Users"].duplicates.append(idm.directory.entry(AKE))
 
@@ -874,7 +874,7 @@ def test_a_server_that_passes_over_the_filter_is_found_out(scim, idm):
 
 
 @pytest.mark.parametrize(("races", "outcome"), [(1, Outcome.STORED), (2, Outcome.TEMPORARY)])
-def test_a_lost_race_is_run_once_more(scim, idm, races, outcome):
+def test_a_version_conflict_is_retried_once(scim, idm, races, outcome):
     receiver, lost = idm.receivers["/scim/v2/Users"], []
 
     def racing(request):
@@ -951,7 +951,7 @@ def test_a_patch_may_fail_by_itself(scim, idm, how, outcome):
         {"totalResults": True, "Resources": []},
     ],
 )
-def test_a_list_that_is_none_is_misconfigured(scim, idm, listed):
+def test_an_invalid_list_response_is_misconfigured(scim, idm, listed):
     idm.receivers["/scim/v2/Users"] = lambda _request: json_response(200, listed)
 
     answer = deliver(scim)
@@ -973,7 +973,7 @@ def test_members_are_found_whatever_their_case(scim, idm):
     assert deliver(scim).outcome is Outcome.ALREADY_THERE
 
 
-def test_no_person_is_told_to_the_log(scim, idm, caplog):
+def test_the_log_contains_no_personal_data(scim, idm, caplog):
     caplog.set_level(logging.DEBUG)
     idm.set_fault("cut-headers")
     deliver(scim)
@@ -1024,7 +1024,7 @@ def test_csv_has_a_header_and_everything_in_quotes(spool):
 
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@"])
-def test_no_account_is_a_formula_of_a_spreadsheet(spool, first):
+def test_accounts_are_neutralised_as_formulas(spool, first):
     account = f'{first}cmd|" /c calc"!A1'
     deliver(FileTransfer(directory=spool), make_news(account=account))
 
@@ -1118,7 +1118,7 @@ def test_files_sort_by_the_number_of_the_change_whatever_the_clock_said(spool):
     assert [json.loads((spool / name).read_text())["id"] for name in names] == ["z/990", "z/989", "z/899"]
 
 
-def test_a_file_is_whole_or_not_there(spool, monkeypatch):
+def test_a_file_is_written_atomically(spool, monkeypatch):
     seen = []
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", lambda _number: seen.append([path.name for path in spool.glob("[!.]*")]))
@@ -1129,7 +1129,7 @@ def test_a_file_is_whole_or_not_there(spool, monkeypatch):
     assert after == ["000000000001-news-1.csv"]
 
 
-def test_a_disk_that_fills_leaves_nothing_behind(spool, monkeypatch):
+def test_a_full_disk_leaves_no_partial_file(spool, monkeypatch):
     def full(_number):
         raise OSError(28, "No space left on device")
 
@@ -1149,7 +1149,7 @@ def test_a_file_is_for_those_whom_the_mode_names(spool):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_file_that_is_there_is_not_written_again(spool):
+def test_an_existing_file_is_not_written_again(spool):
     transfer = FileTransfer(directory=spool)
     deliver(transfer)
     [path] = spool.iterdir()
@@ -1161,7 +1161,7 @@ def test_a_file_that_is_there_is_not_written_again(spool):
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_a_file_of_another_content_is_put_right(spool):
+def test_a_file_with_other_content_is_replaced(spool):
     transfer = FileTransfer(directory=spool)
     deliver(transfer)
     [path] = spool.iterdir()

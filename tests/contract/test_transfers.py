@@ -88,7 +88,7 @@ def deliver(harness, what, now=NOON, how=None):
     return answer
 
 
-def test_every_kind_has_a_stand_and_every_stand_a_kind():
+def test_every_kind_has_a_test_receiver():
     assert {name.partition(" ")[0] for name in HARNESSES} == set(TRANSFERS) - {"orcid"}
 
 
@@ -119,7 +119,7 @@ def test_a_replacement_leaves_the_new_id_alone(harness):
 
 
 @every_kind()
-def test_a_removal_takes_the_id_away(harness):
+def test_a_removal_removes_the_id(harness):
     deliver(harness, LINKED)
     deliver(harness, REPLACED)
 
@@ -130,7 +130,7 @@ def test_a_removal_takes_the_id_away(harness):
 
 
 @every_kind()
-def test_a_removal_is_harmless_where_there_is_nothing(harness):
+def test_a_removal_without_an_id_succeeds(harness):
     answer = deliver(harness, REMOVED)
 
     assert answer.delivered
@@ -139,7 +139,7 @@ def test_a_removal_is_harmless_where_there_is_nothing(harness):
 
 @every_kind()
 @pytest.mark.parametrize("what", [LINKED, REPLACED, REMOVED], ids=lambda what: what.kind.value)
-def test_sending_twice_is_the_same_as_once(harness, what):
+def test_sending_is_idempotent(harness, what):
     story = [LINKED, REPLACED, REMOVED]
     for each in story[: story.index(what) + 1]:
         deliver(harness, each)
@@ -189,7 +189,7 @@ AMBIGUOUS = [
 
 
 @every_kind()
-def test_nothing_is_sent_for_an_account_that_may_be_taken_for_another(harness):
+def test_ambiguous_accounts_are_not_sent(harness):
     answers = {deliver(harness, make_change(account=account)).outcome for account in AMBIGUOUS}
 
     assert answers == {Outcome.UNKNOWN_PERSON}
@@ -211,7 +211,7 @@ def test_the_part_of_an_account_that_names_an_entry_is_not_ambiguous_either(harn
 
 
 @every_kind(ANSWERING)
-def test_a_person_who_is_not_known_there_is_named_so(harness):
+def test_an_unknown_person_is_reported_as_unknown(harness):
     answer = deliver(harness, make_change(account=NOBODY))
 
     assert answer.outcome is Outcome.UNKNOWN_PERSON
@@ -229,7 +229,7 @@ def test_an_id_of_another_account_at_the_receiver_is_a_conflict(harness):
 
 
 @pytest.mark.parametrize(("name", "how"), FAULTS, indirect=["name"])
-def test_every_failure_has_its_name_shows_no_secret_and_passes(harness, how, caplog):
+def test_every_failure_has_its_outcome_and_shows_no_secret(harness, how, caplog):
     caplog.set_level(logging.DEBUG)
     harness.set_fault(how)
 
@@ -295,7 +295,7 @@ def test_testing_an_interface_of_2016_without_removals_finds_what_is_wrong(harne
 
 
 @every_kind(["rest v1", "soap own", "scim path"])
-def test_what_a_test_may_have_stored_is_removed_though_the_answer_got_lost(harness, monkeypatch):
+def test_a_transfer_test_cleans_up_after_a_lost_response(harness, monkeypatch):
     deliver_change = type(harness.transfer).deliver
 
     def losing(transfer, message, *, now, timeout):
@@ -315,7 +315,7 @@ SOME_RETRY = [pair for pair in FAULTS if pair[1] in {"429", "503"}]
 
 
 @pytest.mark.parametrize(("name", "how"), SOME_RETRY, indirect=["name"])
-def test_who_asks_to_be_asked_later_is_heard(harness, how):
+def test_a_requested_wait_is_respected(harness, how):
     harness.set_fault(how)
 
     answer = deliver(harness, LINKED)

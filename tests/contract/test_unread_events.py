@@ -118,7 +118,7 @@ def test_a_move_by_others_is_told_to_both_accounts_with_who_did_it(store, maija,
     assert [each[0][1].startswith(by.format("15 January 2026, 12:00 UTC")) for each in pages] == [True, True]
 
 
-def test_what_was_read_is_told_no_more_and_what_comes_later_is(store, maija, clock):
+def test_read_events_are_not_shown_again_and_later_ones_are(store, maija, clock):
     make_link(store, MAIJA, FIRST)
     store.links.remove(UNIVERSITY, MAIJA, "operator", "first", NOON)
     page = maija.get("/me")
@@ -137,7 +137,7 @@ def test_what_was_read_is_told_no_more_and_what_comes_later_is(store, maija, clo
     assert told(maija.get("/me")) == []
 
 
-def test_what_the_person_did_and_what_does_not_concern_the_link_is_not_told(store, maija):
+def test_own_actions_and_unrelated_events_are_not_shown(store, maija):
     change = make_link(store, MAIJA, FIRST, transfers=("idm",))
     (delivery,) = store.deliveries.claim("worker", NOON, timedelta(minutes=1), 9)
     store.deliveries.complete(delivery, "worker", "stored", "", NOON)
@@ -223,7 +223,7 @@ def test_a_link_that_ended_because_the_account_was_reassigned_is_not_told_to_the
     assert store.links.get(UNIVERSITY, MAIJA) is None
 
 
-def test_what_was_read_is_erased_with_the_person(store, maija):
+def test_read_marks_are_erased_with_the_person(store, maija):
     attest(store, [(MAIJA, FIRST)], "library")
     read(maija, maija.get("/me"))
 

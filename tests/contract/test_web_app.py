@@ -77,7 +77,7 @@ class Broken:
 
 
 @pytest.mark.parametrize("path", ["/", "/me", "/nowhere", "/me/callback", "/healthz", "/me/start"])
-def test_every_answer_keeps_the_browser_from_harm(maija, path):
+def test_every_response_has_security_headers(maija, path):
     answer = maija.get(path)
 
     assert answer.header("Content-Security-Policy").startswith("default-src 'none'")
@@ -155,7 +155,7 @@ def test_a_page_loads_nothing_from_other_hosts(maija):
 
 
 @pytest.mark.parametrize("name", ["style.css", "../app.py", "%2e%2e", "..", ""])
-def test_no_other_file_can_be_had(maija, name):
+def test_only_known_static_files_are_served(maija, name):
     assert maija.get(f"/static/{name}").status == 404
 
 
@@ -185,7 +185,7 @@ def test_every_page_offers_every_language_in_its_own_name(app):
         assert '<span lang="en" aria-current="true">English</span>' in text
 
 
-def test_before_the_sign_in_the_addresses_carry_a_choice_and_no_cookie_does(app):
+def test_before_the_sign_in_the_language_is_in_the_address_and_in_no_cookie(app):
     answer = ask(app, "/?lang=fi", HTTP_ACCEPT_LANGUAGE="sv")
 
     assert language_of(answer) == "fi"
@@ -207,7 +207,7 @@ def test_links_carry_no_language_that_was_not_chosen(app):
     assert 'href="/me"' in ask(app, "/", HTTP_ACCEPT_LANGUAGE="fi").text
 
 
-def test_behind_the_sign_in_a_choice_is_kept(maija):
+def test_after_the_sign_in_the_language_is_kept(maija):
     first = maija.get("/me?lang=sv", HTTP_ACCEPT_LANGUAGE="fi")
 
     kept = [value for name, value in first.headers if name == "Set-Cookie" and "language" in value]
@@ -219,7 +219,7 @@ def test_behind_the_sign_in_a_choice_is_kept(maija):
     assert maija.get("/me?lang=sv").header("Set-Cookie") is None
 
 
-def test_who_has_chosen_before_may_choose_again_on_any_page(maija):
+def test_the_language_can_be_changed_on_any_page(maija):
     maija.get("/me?lang=sv")
 
     ask_again = ask(maija.app, "/?lang=fi", HTTP_COOKIE="__Host-orcid-connect-language=sv")
@@ -228,7 +228,7 @@ def test_who_has_chosen_before_may_choose_again_on_any_page(maija):
 
 
 @pytest.mark.parametrize("lang", ["tlh", "en_US", "..", "fi%00", "x" * 100, "<b>"])
-def test_a_language_that_is_none_of_ours_is_not_chosen(maija, lang):
+def test_an_unsupported_language_is_ignored(maija, lang):
     answer = maija.get(f"/me?lang={lang}", HTTP_ACCEPT_LANGUAGE="sv")
 
     assert language_of(answer) == "sv"
@@ -236,13 +236,13 @@ def test_a_language_that_is_none_of_ours_is_not_chosen(maija, lang):
     assert language_of(ask(maija.app, "/", HTTP_COOKIE=f"__Host-orcid-connect-language={lang}")) == "en"
 
 
-def test_a_language_is_chosen_on_the_way_back_without_losing_ones_way(maija):
+def test_the_language_can_be_changed_on_the_callback_page(maija):
     text = maija.get("/me/callback?state=unknown&code=x").text
 
     assert 'href="/me?lang=fi"' in text
 
 
-def test_an_organisation_chooses_for_those_who_have_not(store):
+def test_the_organisations_language_is_the_default(store):
     speaks = Organisations.of([make_organisation(stage=Stage.TEST, language="sv")])
     app = make_app(make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock(), speaks))
 
@@ -252,7 +252,7 @@ def test_an_organisation_chooses_for_those_who_have_not(store):
     assert language_of(ask(app, "/")) == "en"
 
 
-def test_the_service_may_have_a_picture(web_app, store):
+def test_the_service_may_have_a_logo(web_app, store):
     context = replace(web_app.context, static=StaticFiles.read(Branding(logo=Logo("logo.png", b"..."))))
     service_info = replace(web_app.service_info, logo="logo.png")
     known = {"en": web_app.languages["en"]}
@@ -274,7 +274,7 @@ def test_head_is_answered_without_a_body(maija):
     assert int(answer.header("Content-Length")) > 1000
 
 
-def test_outside_text_is_text(app):
+def test_external_text_is_escaped(app):
     guest = WebClient(app, said={"displayName": "<script>alert(1)</script>"})
 
     assert "&lt;script&gt;" in guest.get("/me").text
@@ -332,7 +332,7 @@ def test_a_language_that_is_asked_for_twice_is_refused(maija, path):
     assert maija.get(f"{path}?lang=fi&l%61ng=fi").status == 400
 
 
-def test_what_is_none_of_ours_may_come_twice(maija):
+def test_unknown_fields_may_be_repeated(maija):
     assert maija.get("/me?utm_source=a&utm_source=b").status == 200
 
 
@@ -418,14 +418,14 @@ def test_a_cookie_of_another_name_does_not_stand_in_for_ours(app, maija, name):
         assert ask(app, "/me/start", "POST", {"token": token}, HTTP_COOKIE=cookies, **SAID).status == 303
 
 
-def test_a_secret_with_anything_around_it_is_not_ours(app):
+def test_a_cookie_with_extra_characters_is_ignored(app):
     for value in (f"\xa0{EVIL}", f"{EVIL}\x85", f'"{EVIL}"', f"{EVIL}, {OURS}={EVIL}", "\u017f" * 43):
         cookie = f"{OURS}={value}".encode().decode("latin-1")
         assert forged(app, cookie).status == 403
 
 
 @pytest.mark.parametrize("values", [("own", "evil"), ("evil", "own"), ("own", "own"), ("own", ""), ("", "evil")])
-def test_our_cookie_twice_is_refused_and_not_replaced(app, maija, values):
+def test_a_repeated_session_cookie_is_refused_and_not_replaced(app, maija, values):
     maija.get("/me")
     secrets = {"own": maija.cookies[OURS], "evil": EVIL, "": ""}
     cookies = "; ".join(f"{OURS}={secrets[value]}" for value in values)
@@ -439,7 +439,7 @@ def test_our_cookie_twice_is_refused_and_not_replaced(app, maija, values):
     assert ask(app, "/", HTTP_COOKIE=cookies).status == 200
 
 
-def test_who_is_not_signed_in_learns_that_first(app):
+def test_without_a_session_the_sign_in_is_required_first(app):
     assert ask(app, "/me", HTTP_COOKIE=f"{OURS}=a; {OURS}=b").status == 401
 
 
@@ -456,7 +456,7 @@ def test_a_cookie_that_only_helps_is_not_used_when_it_comes_twice(app, maija):
 # Who comes in
 
 
-def test_without_a_session_the_way_in_is_shown(app):
+def test_without_a_session_the_sign_in_page_is_shown(app):
     answer = ask(app, "/me")
 
     assert (answer.status, answer.title) == (401, "You are not signed in")
@@ -518,16 +518,16 @@ def test_another_method_has_its_page(app, method, status):
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/ME", "/me/", "/me;x=1", "/me.json", "/me/confirm/", "//me"])
-def test_an_address_that_is_nearly_right_leads_nowhere(maija, path):
+def test_an_almost_matching_address_is_not_found(maija, path):
     assert (maija.get(path).status, maija.get(path).title) == (404, "There is no such page")
 
 
-def test_an_address_that_is_not_utf8_leads_nowhere(app):
+def test_an_address_that_is_not_utf8_is_not_found(app):
     assert ask(app, "/", PATH_INFO="/\xff").status == 404
 
 
 @pytest.mark.parametrize("path", ["/€", "/me/confirm/€", "/me/result/名"])
-def test_an_address_in_any_script_that_leads_nowhere_has_its_page(maija, path):
+def test_an_unknown_address_in_any_script_has_its_page(maija, path):
     answer = maija.get(path)
 
     assert (answer.status, answer.title) in {(404, "There is no such page"), (403, "We did not start this")}
@@ -541,7 +541,7 @@ def test_an_address_in_any_script_that_leads_nowhere_has_its_page(maija, path):
         (SchemaAhead(("0009_x.sql",)), "The service is being updated"),
     ],
 )
-def test_a_store_that_is_away_has_its_page_and_monitors_see_it(error, title):
+def test_an_unavailable_store_has_its_page_and_fails_the_health_check(error, title):
     app = make_app(make_web_app(Broken(error), make_orcid_client("https://sandbox.orcid.org"), Clock()))
 
     assert (WebClient(app).get("/me").status, WebClient(app).get("/me").title) == (503, title)
@@ -549,11 +549,11 @@ def test_a_store_that_is_away_has_its_page_and_monitors_see_it(error, title):
     assert ask(app, "/").status == 200
 
 
-def test_a_service_that_can_work_says_so(app):
+def test_a_working_service_passes_the_health_check(app):
     assert (ask(app, "/readyz").status, ask(app, "/readyz").body) == (200, b"ok\n")
 
 
-def test_a_bug_shows_nothing_of_itself_and_is_in_the_log_under_its_number(lines):
+def test_a_bug_shows_no_details_and_is_logged_with_its_incident_number(lines):
     app = make_app(
         make_web_app(Broken(RuntimeError("a secret")), make_orcid_client("https://sandbox.orcid.org"), Clock())
     )
@@ -595,7 +595,7 @@ def test_an_unexpected_exception_is_a_bug():
 
 
 @pytest.mark.parametrize("flaw", AttributeDefect)
-def test_every_flaw_of_an_attribute_is_told_in_the_readers_language(flaw):
+def test_every_attribute_problem_has_a_text_in_each_language(flaw):
     assert ATTRIBUTE_DEFECT_TEXTS[flaw] == flaw
     assert problem_values(BrokenAttribute("eppn", flaw), languages()["en"])["reason"] == flaw
 

@@ -106,7 +106,7 @@ def test_transfers_are_tried_in_parallel(store, clock):
     assert [each.state for each in told] == [DONE, DONE]
 
 
-def test_what_takes_too_long_is_waited_for_no_more_and_ends_by_itself(store, clock):
+def test_a_slow_delivery_is_not_awaited_and_ends_in_its_thread(store, clock):
     slow, quick = Idm(), Idm()
     slow.open.clear()
     change = link(store, transfers=("quick", "slow"))
@@ -141,7 +141,7 @@ def test_without_transfers_there_is_no_wait(store, clock):
     assert make_dispatcher(store, {}, clock).deliver_now(link(store, transfers=())) == []
 
 
-def test_a_store_that_is_away_is_no_trouble_of_the_persons(store, clock, tmp_path):
+def test_an_unavailable_store_does_not_fail_the_request(store, clock, tmp_path):
     log = LogRecorder()
     gone = open_store(f"sqlite://{tmp_path}/none/links.db")
 
@@ -175,7 +175,7 @@ def test_a_bug_in_a_transfer_loses_nothing(store, clock):
         (Outcome.MISCONFIGURED, "rescheduled", WAITING),
     ],
 )
-def test_what_may_pass_is_tried_again_and_what_was_refused_is_not(store, clock, outcome, word, state):
+def test_temporary_failures_are_retried_and_refusals_are_not(store, clock, outcome, word, state):
     log = LogRecorder()
     link(store)
     worker = make_worker(store, {"idm": Idm(DeliveryResult(outcome, "Their words"))}, clock, log)
@@ -198,7 +198,7 @@ def test_the_log_contains_no_personal_data(store, clock):
     assert "0000-0000" not in str(log.lines)
 
 
-def test_a_failure_is_tried_again_for_three_days_and_then_given_up(store, clock):
+def test_a_failure_is_retried_for_three_days_and_then_a_dead_letter(store, clock):
     idm = Idm(AWAY)
     link(store)
     worker = make_worker(store, {"idm": idm}, clock)
@@ -216,7 +216,7 @@ def test_a_failure_is_tried_again_for_three_days_and_then_given_up(store, clock)
     assert [event.kind for event in store.audit.list_events(UNIVERSITY)] == ["linked", "dead-letter"]
 
 
-def test_what_is_misconfigured_is_tried_less_often(store, clock):
+def test_misconfigured_transfers_are_tried_less_often(store, clock):
     idm = Idm(DeliveryResult(Outcome.MISCONFIGURED))
     change = link(store)
 
@@ -225,7 +225,7 @@ def test_what_is_misconfigured_is_tried_less_often(store, clock):
     assert told.next_try_at == NOON + BACKOFF[2]
 
 
-def test_a_transfer_that_is_configured_no_more_is_said(store, clock):
+def test_a_removed_transfer_is_reported(store, clock):
     link(store, transfers=("gone",))
 
     make_worker(store, {"idm": Idm()}, clock).run_once()
@@ -235,7 +235,7 @@ def test_a_transfer_that_is_configured_no_more_is_said(store, clock):
     assert "no longer has a transfer of this name" in delivery.message
 
 
-def test_what_was_given_up_is_taken_up_again_on_request(store, clock):
+def test_dead_letters_are_retried_on_request(store, clock):
     idm = Idm(DeliveryResult(Outcome.UNKNOWN_PERSON))
     link(store)
     worker = make_worker(store, {"idm": idm}, clock)
@@ -253,7 +253,7 @@ def test_what_was_given_up_is_taken_up_again_on_request(store, clock):
 # Leaving the other side alone
 
 
-def test_a_receiver_that_asks_for_time_is_left_alone_by_everybody(store, clock):
+def test_a_requested_wait_holds_for_all_workers(store, clock):
     busy, other = Idm(DeliveryResult(Outcome.TEMPORARY, "Later", timedelta(minutes=7))), Idm()
     link(store, MAIJA, 1, ("busy", "other"))
     worker = make_worker(store, {"busy": busy, "other": other}, clock)
@@ -293,7 +293,7 @@ def test_after_five_failures_a_transfer_is_probed_with_one_delivery_at_a_time(st
     assert [(each.state, each.count) for each in store.deliveries.counts(UNIVERSITY)] == [(DONE, 9)]
 
 
-def test_an_answer_closes_the_breaker_even_if_it_is_no(store, clock):
+def test_a_refusal_closes_the_breaker(store, clock):
     idm = Idm(AWAY)
     link(store, AKE, 2)
     worker = make_worker(store, {"idm": idm}, clock)
@@ -307,7 +307,7 @@ def test_an_answer_closes_the_breaker_even_if_it_is_no(store, clock):
     assert (breaker.consecutive_failures, breaker.open_until) == (0, None)
 
 
-def test_a_dead_receiver_delays_no_other_delivery(store, clock):
+def test_an_unreachable_receiver_delays_no_other_delivery(store, clock):
     dead, live = Idm(AWAY), Idm()
     dead.open.clear()
     worker = make_worker(store, {"dead": dead, "live": live}, clock, max_workers=4, max_workers_per_transfer=2)
@@ -391,7 +391,7 @@ def test_two_workers_at_once_deliver_everything_once_and_in_order(store, store_u
 # The worker itself
 
 
-def test_what_a_dead_worker_left_is_taken_up_when_its_lease_has_run_out(store, clock):
+def test_the_delivery_of_a_dead_worker_is_reclaimed_after_its_lease(store, clock):
     idm = Idm()
     link(store)
     lease = WorkerSettings().lease_duration
@@ -403,7 +403,7 @@ def test_what_a_dead_worker_left_is_taken_up_when_its_lease_has_run_out(store, c
     assert worker.run_once() == {"delivered": 1}
 
 
-def test_a_worker_that_lost_its_lease_says_nothing(store, clock):
+def test_a_worker_that_lost_its_lease_stores_no_result(store, clock):
     log, idm = LogRecorder(), Idm()
     idm.open.clear()
     link(store)
@@ -572,7 +572,7 @@ def test_a_link_a_replacement_and_a_removal_arrive_over_http(store, clock, idm):
         ("301", ("misconfigured", NOON + BACKOFF[2])),
     ],
 )
-def test_a_receiver_that_is_out_of_order_is_tried_again_and_the_news_arrives(store, clock, idm, how, expected):
+def test_a_failing_receiver_is_retried_until_the_change_arrives(store, clock, idm, how, expected):
     there, transfer = idm
     outcome, next_at = expected
     there.set_fault(how)

@@ -46,7 +46,7 @@ def test_a_worker_without_its_database_is_alive_and_not_ready(store, monkeypatch
 @pytest.mark.parametrize(
     ("path", "method", "status"), [("/", "GET", 404), ("/healthz", "HEAD", 200), ("/healthz", "POST", 405)]
 )
-def test_nothing_else_is_there(store, path, method, status):
+def test_other_paths_are_not_found(store, path, method, status):
     reply = ask(worker_health(store, lambda: 1.0, ProcessState()), path, method)
 
     assert reply.status == status
@@ -79,7 +79,7 @@ def test_the_process_of_a_worker_serves_them(tmp_path):
         worker.communicate()
 
 
-def test_an_address_that_is_taken_is_said(tmp_path):
+def test_an_occupied_address_is_reported(tmp_path):
     path = configuration(tmp_path, worker={"unix": str(tmp_path / "nowhere" / "worker.sock")})
     worker = start(path, "deliver")
 

@@ -90,7 +90,7 @@ def test_a_list_of_megabytes_is_read_and_each_row_answered(port, framing):
     assert (status, lines[0]["line"], lines[0]["code"], lines[1]["rows"]) == (200, 151, "invalid", 1)
 
 
-def test_a_thousand_slow_clients_keep_nobody_else_out(port):
+def test_a_thousand_slow_clients_do_not_block_others(port):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, SLOW + 500), hard), hard))
     with ExitStack() as stack:
