@@ -52,7 +52,7 @@ bench: packages $(VENV)/test
 screenshots: packages $(VENV)/test
 	$(BIN)/python -m tests.gallery $(ONLY)
 
-# A thousand web servers and workers, and five hundred imports, are killed on each engine; SEED=… makes another history
+# A thousand web servers and workers, five hundred imports, and five hundred workers that write to records, are killed on each engine; SEED=… makes another history
 soak: packages $(VENV)/test
 	KILLS=1000 $(BIN)/pytest -q tests/faults/test_kill_worker.py
 	KILLS=500 $(BIN)/pytest -q tests/faults/test_kill_import.py

@@ -217,3 +217,13 @@ def test_without_a_link_there_is_nothing_to_permit(bench):
 
     assert maija.get("/me/affiliation").location == "/me"
     assert tick(maija, agree="yes").location == "/me"
+
+
+def test_the_page_of_the_removal_says_that_the_entry_is_ended(bench):
+    maija = make_maija(bench)
+    assert "Your ORCID record stays as it is." in text(maija.get("/me/remove"))
+    tick(maija, agree="yes")
+    bench.work()
+
+    for path in ("/me/remove", "/me/erase"):
+        assert "is ended first, as you agreed." in text(maija.get(path))

@@ -101,3 +101,8 @@ def affiliation_refused_by_orcid(context):
 def confirm_with_an_affiliation(context):
     maija = person(context)
     return maija.get(maija.return_from_orcid(context.simulator))
+
+
+@page_state("GET /me/remove")
+def remove_with_an_affiliation(context):
+    return permit(context).get("/me/remove")

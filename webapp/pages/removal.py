@@ -10,6 +10,7 @@ from webapp.linking.unread_events import unread_events
 from webapp.log import log
 from webapp.pages.context import AppContext
 from webapp.pages.delivery_status import delivery_status
+from webapp.pages.orcid.affiliation import affiliation_status
 from webapp.pages.problems import PROBLEMS, ErasureNotConfirmed, Problem
 from webapp.pages.request import Page, PageRequest, Redirect
 
@@ -26,6 +27,8 @@ class Notified:
     """Whether the organisation's Identity Provider can look iDs up."""
     uses_feed: bool
     """Whether the organisation can fetch its changes."""
+    wrote: bool = False
+    """Whether the organisation wrote an entry to the person's ORCID record."""
 
 
 def removal(context: AppContext, request: PageRequest) -> Page | Redirect:
@@ -97,4 +100,6 @@ def _token(request: PageRequest) -> str:
 
 def _elsewhere(context: AppContext, request: PageRequest) -> Notified:
     settings = context.settings(request.person.organisation)
-    return Notified(settings.idm_transfers, settings.looks_up, settings.uses_feed)
+    status = affiliation_status(context, request.person.organisation, request.person_status.link)
+    wrote = status is not None and bool(status.items)
+    return Notified(settings.idm_transfers, settings.looks_up, settings.uses_feed, wrote)
