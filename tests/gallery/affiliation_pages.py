@@ -6,9 +6,10 @@ from datetime import timedelta
 
 from sql.records import AffiliationItemState
 from tests.gallery.page_states import page_state
-from tests.gallery.rendering import ACCOUNT
+from tests.gallery.rendering import ACCOUNT, OLD
 from tests.support.affiliation import BOTH, NAME, NOTHING, SETTINGS
 from tests.support.factories import NOON, UNIVERSITY, make_consent
+from tests.support.service import authorize_at_orcid, with_own_client
 from webapp.linking.service import NotAgreed
 
 
@@ -99,8 +100,11 @@ def affiliation_refused_by_orcid(context):
 
 @page_state("GET /me/confirm/<attempt>")
 def confirm_with_an_affiliation(context):
-    maija = person(context)
-    return maija.get(maija.return_from_orcid(context.simulator))
+    settings = {"transfers": {NAME: SETTINGS}}
+    maija = context.maija(with_own_client(context.web_app(settings=settings), context.simulator))
+    form = {"token": maija.get("/me/start").field("token"), "chosen": "yes", "activities-update": "yes"}
+    address = maija.post("/me/start", form).header("Location")
+    return maija.get(maija.get(authorize_at_orcid(context.simulator, address, OLD)).location)
 
 
 @page_state("GET /me/remove")
