@@ -219,7 +219,7 @@ def test_a_key_that_is_lost_or_wrong_keeps_nothing_from_starting(tmp_path, store
     assert not make_token_store(load(configure(tmp_path, None), {}), store).keeps_tokens
 
 
-@pytest.mark.parametrize("written", [OLD, 7, "fiel:secrets/x", "env:1"])
+@pytest.mark.parametrize("written", [OLD, 7, "fiel:secrets/x", "env:1"], ids=["key", "number", "typo", "digit"])
 def test_what_is_not_a_reference_to_a_key_is_an_error_of_the_configuration(tmp_path, written):
     path = write_configuration(
         tmp_path,
