@@ -66,9 +66,9 @@ def close_attempt_for_link(  # noqa: PLR0913 - an attempt and its link
         session: The transaction.
         attempt_id: The attempt.
         outcome: Its outcome.
-        link_id: The link, which is current.
+        link_id: The link. If it has ended meanwhile, the tokens are due to be revoked.
         now: The time.
-        is_new: Whether the link has no tokens yet. It may be inserted later in the transaction.
+        is_new: Whether the link has no tokens yet.
 
     Returns:
         False, changing nothing, when it was closed before.
@@ -78,6 +78,8 @@ def close_attempt_for_link(  # noqa: PLR0913 - an attempt and its link
     if session.execute("close_attempt", id=attempt_id, outcome=outcome, now=at) == 0:
         return False
     session.execute("assign_tokens_to_link", attempt=attempt_id, link=link_id)
+    # What is left is for a link that has just ended
+    session.execute("revoke_tokens_of_attempt", id=attempt_id, now=at)
     if not is_new:
         found = session.fetch_all("list_tokens_of_link", link=link_id)
         for number, older in enumerate(found):

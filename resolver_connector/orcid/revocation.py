@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -32,10 +32,6 @@ TRY_TIMEOUT = 20.0
 """Seconds for a try of the worker."""
 LEASE = timedelta(minutes=1)
 """Longer than any try of the worker."""
-AWAIT_INTERVAL, MAX_AWAIT_INTERVAL = timedelta(seconds=10), timedelta(hours=1)
-"""When a revocation that waits for a delivery is looked at again: after as long as it has waited, within these."""
-MAX_AWAITED = 20
-"""How many that wait for a delivery a run puts back for each client: many may wait, and each costs two transactions."""
 CLIENT_PAUSE = 10.0
 """Seconds without revocations of a client after ORCID did not answer one, so that not each of many is tried in vain."""
 THREAD = "orcid-revocation"
@@ -140,8 +136,8 @@ class RevocationQueue:
     revoker: Revoker
     report: EventLog
     clock: Callable[[], datetime]
-    transfers: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """The names of the transfers that use ORCID's tokens, by the organisation's id: their deliveries come first."""
+    transfers: Mapping[str, str] = field(default_factory=dict)
+    """The name of the transfer that writes to ORCID records, by the organisation's id: its deliveries come first."""
     random: Callable[[], float] = random.random
     """Returns a number between 0 and 1, for the jitter of the back-off."""
     _paused_until: dict[str, float] = field(default_factory=dict, init=False)
@@ -181,25 +177,14 @@ class RevocationQueue:
             StoreUnavailable: If the store does not answer; a lease that was taken expires.
         """
         worker = make_worker_id()
+        owners = {each.client_id: organisation_id for organisation_id, each in self.clients.organisations.items()}
         for client_id in self.store.orcid_tokens.list_due_clients(self.clock()):
-            awaited = 0
-            while awaited < MAX_AWAITED and not self._stopped and not self._is_paused(client_id):
-                token = self.store.orcid_tokens.claim(client_id, worker, self.clock(), LEASE)
+            transfer = self.transfers.get(owners.get(client_id, ""), "")
+            while not self._stopped and monotonic() >= self._paused_until.get(client_id, 0.0):
+                token = self.store.orcid_tokens.claim(client_id, worker, self.clock(), LEASE, transfer)
                 if token is None:
                     break
-                if self.store.orcid_tokens.is_awaited(token, self.transfers.get(token.organisation, ())):
-                    self._postpone(token)
-                    awaited += 1
-                else:
-                    self._try(token)
-
-    def _is_paused(self, client_id: str) -> bool:
-        return monotonic() < self._paused_until.get(client_id, 0.0)
-
-    def _postpone(self, token: OrcidToken) -> None:
-        now = self.clock()
-        waited = now - (token.revocation_due_at or now)
-        self.store.orcid_tokens.postpone(token, now + min(max(waited, AWAIT_INTERVAL), MAX_AWAIT_INTERVAL))
+                self._try(token)
 
     def _try(self, token: OrcidToken) -> None:
         tokens = self.store.orcid_tokens

@@ -9,12 +9,18 @@ values (
 );
 
 -- name: assign_tokens_to_link
--- The person has confirmed: what ORCID gave in the attempt belongs to the link.
+-- The person has confirmed: what ORCID gave in the attempt belongs to the link, if that has not ended meanwhile.
 update orcid_tokens
 set attempt = null,
     link = :link
 where attempt = :attempt
-    and revocation_due_at is null;
+    and revocation_due_at is null
+    and exists (
+        select 1
+        from links
+        where links.id = :link
+            and links.ended_at is null
+    );
 
 -- name: move_tokens_to_link
 -- The tokens of one client, with which the organisation of the other link can go on.
@@ -108,7 +114,7 @@ where revocation_due_at is null
         from attempts
         where attempts.id = orcid_tokens.attempt
             and attempts.closed_at is null
-            and attempts.expires_at > :expired_before
+            and (attempts.expires_at > :expired_before or attempts.claim_expires_at > :expired_before)
     )
     and not exists (
         select 1
@@ -163,11 +169,12 @@ join links on links.id = orcid_tokens.link
 where orcid_tokens.id = :id;
 
 -- name: withdraw_tokens_of_client
--- Those of a link and a client: who takes a permission back at ORCID takes back all that this client has.
+-- Those of a link and a client up to a time: who takes a permission back at ORCID takes back all that the client has.
 update orcid_tokens
 set withdrawn_at = :now
 where link = :link
     and client_id = :client_id
+    and obtained_at <= :obtained_at
     and withdrawn_at is null
     and revoked_at is null
 returning scope;
@@ -182,8 +189,9 @@ group by client_id
 order by client_id;
 
 -- name: claim_revocation
--- Leases one pair that is due. Conditions are repeated outside the subquery because another transaction may have leased
--- it meanwhile. Returns also whose it was, while that is known.
+-- Leases one pair that is due. One with which an item of the person's record can still be ended is left out, while a
+-- delivery to the transfer that does so waits. Conditions are repeated outside the subquery because another transaction may have leased
+-- it meanwhile.
 update orcid_tokens
 set leased_by = :worker,
     lease_expires_at = :lease_expires_at,
@@ -195,40 +203,26 @@ where id = (
             and due.next_try_at <= :now
             and due.revoked_at is null
             and (due.lease_expires_at is null or due.lease_expires_at <= :now)
+            and not (
+                replace(due.scope, '/activities/update', '') <> due.scope
+                and exists (
+                    select 1
+                    from affiliation_items
+                    join links on links.id = affiliation_items.link_id
+                    join deliveries on deliveries.organisation = links.organisation
+                        and deliveries.person_key = links.person_key
+                        and deliveries.transfer = :transfer
+                        and deliveries.state = 'waiting'
+                    where affiliation_items.link_id = due.link
+                        and affiliation_items.state in ('pending', 'written')
+                )
+            )
         order by due.next_try_at
         limit 1
     )
     and revoked_at is null
     and (lease_expires_at is null or lease_expires_at <= :now)
-returning
-    *,
-    (
-        select links.person_key
-        from links
-        where links.id = orcid_tokens.link
-    ) as person_key;
-
--- name: get_waiting_delivery_of_person
--- A row if a delivery of the person to the transfer is waiting.
-select change_number
-from deliveries
-where organisation = :organisation
-    and person_key = :person_key
-    and transfer = :transfer
-    and state = 'waiting'
-limit 1;
-
--- name: postpone_revocation
--- Ends a lease without an attempt.
-update orcid_tokens
-set next_try_at = :next_try_at,
-    tries = tries - 1,
-    lease_expires_at = null,
-    leased_by = null
-where id = :id
-    and leased_by = :worker
-    and lease_expires_at = :lease_expires_at
-    and revoked_at is null;
+returning *;
 
 -- name: reschedule_revocation
 update orcid_tokens

@@ -578,7 +578,7 @@ def test_an_item_ends_before_the_permission_is_given_back(bench):
         Revoker(),
         LogRecorder(),
         lambda: bench.now,
-        transfers={UNIVERSITY: (NAME,)},
+        transfers={UNIVERSITY: NAME},
     )
 
     queue.run()

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from shibboleth.account_holder import KnownHolder
-from sql.records import RecordState
+from sql.records import AffiliationSection, RecordState
 from sql.repositories.base import Attester
 from sql.repositories.deletion.erasures import MAX_WAIT
 from sql.repositories.deletion.removals import REMOVAL_DELAY
@@ -288,9 +288,8 @@ def test_a_lease_is_for_one_worker_until_it_expires(store, linked):
     assert tokens.list_due_clients(NOON) == []
     second = tokens.claim(CLIENT_ID, "two", NOON + HOUR, HOUR)
 
-    # A worker that lost its lease cannot report a failure, and neither postpone it
+    # A worker that lost its lease cannot report a failure
     tokens.reschedule(late, "temporary", NOON + DAY, NOON + HOUR)
-    tokens.postpone(late, NOON + DAY)
     assert store.statistics.totals(UNIVERSITY)["revocation", "failed"] == 0
     tokens.reschedule(second, "misconfigured", NOON + DAY, NOON + HOUR)
     assert store.statistics.totals(UNIVERSITY)["revocation", "failed"] == 1
@@ -302,20 +301,54 @@ def test_a_lease_is_for_one_worker_until_it_expires(store, linked):
     assert tokens.counts() == []
 
 
-def test_a_revocation_waits_for_the_deliveries_that_need_the_token(store, linked):
-    store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON, transfers=("idm", "orcid"))
-    token = store.orcid_tokens.claim(CLIENT_ID, "worker", NOON, HOUR)
+def test_a_pair_waits_for_a_delivery_only_where_it_can_still_end_an_item(store, linked):
+    store.affiliations.add_item("link", AffiliationSection.EMPLOYMENT, NOON)
+    without = answered(store, OTHER, SECOND)
+    other = store_token(store, without)
+    confirm(store, without, "other link")
+    store.affiliations.add_item("other link", AffiliationSection.EMPLOYMENT, NOON)
+    for person in (MAIJA, OTHER):
+        store.links.remove(UNIVERSITY, person, "person", "asked to", NOON, transfers=("idm", "records"))
 
-    assert store.orcid_tokens.is_awaited(token, ["orcid"])
-    assert not store.orcid_tokens.is_awaited(token, ["another"])
-    store.orcid_tokens.postpone(token, NOON + timedelta(seconds=10))
-    token = store.orcid_tokens.claim(CLIENT_ID, "worker", NOON + timedelta(seconds=10), HOUR)
+    def claimed(transfer, now=NOON):
+        found = []
+        while token := store.orcid_tokens.claim(CLIENT_ID, "worker", now, HOUR, transfer):
+            found.append(token.id)
+        return sorted(found)
 
-    assert token.tries == 1
+    assert claimed("records") == [other]
+    assert claimed("another") == [linked]
+    store.orcid_tokens.make_revocations_due(NOON)
     while found := store.deliveries.claim("worker", NOON, HOUR, 9):
         for delivery in found:
             store.deliveries.dead_letter(delivery, "worker", "refused", "", NOON)
-    assert not store.orcid_tokens.is_awaited(token, ["orcid"])
+    assert claimed("records", NOON + 2 * HOUR) == sorted([linked, other])
+
+
+def test_a_pair_without_an_item_does_not_wait(store, linked):
+    store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON, transfers=("records",))
+
+    assert store.orcid_tokens.claim(CLIENT_ID, "worker", NOON, HOUR, "records").id == linked
+
+
+def test_a_pair_for_a_link_that_has_just_ended_is_due(store, linked):
+    attempt = answered(store, MAIJA, FIRST)
+    token = store_token(store, attempt, scope="/read-limited")
+    store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON)
+
+    assert store.attempts.close_for_link(attempt.id, "unchanged", "link", NOON)
+
+    assert set(due(store)) == {linked, token}
+
+
+def test_the_sweep_leaves_an_attempt_whose_claim_can_still_be_accepted(store):
+    attempt = make_attempt(OTHER)
+    store.attempts.add(attempt, "claim")
+    store.attempts.save_claim(attempt.id, FIRST, "Maija", attempt.expires_at + HOUR)
+    store_token(store, attempt)
+
+    assert store.orcid_tokens.make_due(attempt.expires_at + HOUR) == 0
+    assert store.orcid_tokens.make_due(attempt.expires_at + HOUR + EXPIRY_MARGIN) == 1
 
 
 def test_an_erasure_leaves_no_personal_data(store, linked):
@@ -324,17 +357,18 @@ def test_an_erasure_leaves_no_personal_data(store, linked):
 
     assert store.orcid_tokens.list_for_person(UNIVERSITY, MAIJA) == []
     token = store.orcid_tokens.claim(CLIENT_ID, "worker", NOON, HOUR)
-    assert (token.id, token.person_key) == (linked, None)
-    assert not store.orcid_tokens.is_awaited(token, ["idm"])
+    assert token.id == linked
 
 
 def test_a_permission_that_was_taken_back_is_recorded_once(store, linked):
     orphan = store_token(store, make_attempt(OTHER))
 
     confirm_again(store, "/read-limited")
+    (newer, older) = store.orcid_tokens.list_for_person(UNIVERSITY, MAIJA)
 
     assert store.orcid_tokens.record_withdrawn(orphan, NOON) is None
-    assert store.orcid_tokens.record_withdrawn(linked, NOON).withdrawn_at == NOON
+    assert (older.id, newer.scope) == (linked, "/read-limited")
+    assert store.orcid_tokens.record_withdrawn(newer.id, NOON).withdrawn_at == NOON
     assert store.orcid_tokens.record_withdrawn(linked, NOON + DAY) is None
 
     # ORCID has ended all that the client had
@@ -345,6 +379,15 @@ def test_a_permission_that_was_taken_back_is_recorded_once(store, linked):
     ]
     assert store.audit.verify(UNIVERSITY) == []
     assert current(store).current
+
+
+def test_what_was_permitted_after_the_refused_pair_may_work(store, linked):
+    confirm_again(store, "/read-limited")
+
+    store.orcid_tokens.record_withdrawn(linked, NOON)
+
+    found = store.orcid_tokens.list_for_person(UNIVERSITY, MAIJA)
+    assert [each.withdrawn_at for each in found] == [None, NOON]
 
 
 def test_a_person_who_removed_the_link_is_not_told_of_a_lost_permission(store, linked):

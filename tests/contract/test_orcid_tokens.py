@@ -14,13 +14,14 @@ from cryptography.fernet import Fernet
 
 from demo.orcid.simulator import Client
 from resolver_connector.orcid.clients import OrcidClients, OrcidCredentials
-from resolver_connector.orcid.revocation import AWAIT_INTERVAL, THREAD, RevocationOutcome, Revoker
+from resolver_connector.orcid.revocation import THREAD, RevocationOutcome, Revoker
 from resolver_connector.orcid.sealing import CannotOpen, InvalidKey, TokenPair, TokenSealer
 from resolver_connector.orcid.tokens import GrantedTokens
 from shibboleth.orcid_id import Registry
 from sql.errors import StoreUnavailable
+from sql.records import AffiliationSection
 from tests.support.delivery import LogRecorder
-from tests.support.factories import CLIENT_ID, NOON, UNIVERSITY, answered, make_consent, make_orcid_id, store_token
+from tests.support.factories import CLIENT_ID, NOON, UNIVERSITY, answered, make_consent, make_orcid_id
 from tests.support.service import (
     AKE,
     CALLBACK,
@@ -133,10 +134,6 @@ def live(simulator, bare=MAIJA):
 def remove(person):
     page = person.get("/me/remove")
     return person.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")})
-
-
-def first_pair(store, number):
-    return store.orcid_tokens.list_for_person(UNIVERSITY, f"person{number}@yliopisto.example")[0]
 
 
 def stored(store):
@@ -389,43 +386,31 @@ def test_a_queue_that_is_stopped_takes_no_further_pair(removed):
     assert (live(removed.orcid[0]), removed.log.lines) == (1, [])
 
 
-def test_a_revocation_waits_until_the_deliveries_that_need_the_token_have_ended(store, orcid, clock, log):
+def test_the_pairs_of_an_organisations_client_wait_until_its_items_are_ended(store, orcid, clock, log):
     simulator, client = orcid
-    app = make_app(make_web_app(store, client, clock, token_keys=KEYS, transfers=("record",)))
-    maija = WebClient(app)
-    maija.link(simulator)
-    remove(maija)
+    simulator.add_client(OWN)
+    own = replace(client.credentials, client_id=OWN.client_id, client_secret=OWN.secret)
+    tokens = make_token_store(store, client, KEYS, organisations={UNIVERSITY: own}, report=log)
+    pair = simulator.issue_tokens(OWN.client_id, MAIJA, ("/activities/update",))
+    attempt = answered(store, PERSON, IDS[0])
+    granted = GrantedTokens(TokenPair(pair.access, pair.refresh), frozenset(["/activities/update"]))
+    assert tokens.store_sealed(granted, attempt, own, NOON)
+    store.links.add(attempt, "", make_consent(), None, NOON, "link", ("records",))
+    store.affiliations.add_item("link", AffiliationSection.EMPLOYMENT, NOON)
+    store.links.remove(UNIVERSITY, PERSON, "person", "asked to", NOON, None, ("records",))
+    queue = make_revocation_queue(
+        store, client, KEYS, clock, report=log, clients=tokens.clients, transfers={UNIVERSITY: "records"}
+    )
 
-    revoke_due(store, orcid, clock, report=log, transfers={UNIVERSITY: ("record",)})
+    queue.run()
     assert (live(simulator), log.lines) == (1, [])
     while found := store.deliveries.claim("worker", NOON, DAY, 9):
         for delivery in found:
             store.deliveries.complete(delivery, "worker", "stored", "", NOON)
-    clock.now += AWAIT_INTERVAL
-    revoke_due(store, orcid, clock, report=log, transfers={UNIVERSITY: ("record",)})
+    queue.run()
 
     assert live(simulator) == 0
     assert [facts["tries"] for _, facts in log.lines] == [1]
-
-
-def test_many_that_wait_for_deliveries_are_put_back_a_few_at_a_time_and_for_longer(store, orcid, clock, monkeypatch):
-    monkeypatch.setattr("resolver_connector.orcid.revocation.MAX_AWAITED", 2)
-    waiting = {UNIVERSITY: ("record",)}
-    for number in range(1, 4):
-        person = f"person{number}@yliopisto.example"
-        attempt = answered(store, person, make_orcid_id(number))
-        store_token(store, attempt)
-        store.links.add(attempt, "", make_consent(), None, NOON, f"link {number}", ("record",))
-        store.links.remove(UNIVERSITY, person, "person", "asked to", NOON, None, ("record",))
-
-    revoke_due(store, orcid, clock, transfers=waiting)
-    assert [each.tries for each in map(first_pair, [store] * 3, range(1, 4))] == [0, 0, 0]
-    assert len({first_pair(store, number).next_try_at for number in range(1, 4)}) == 2
-    clock.passes(minutes=30)
-    for _ in range(2):
-        revoke_due(store, orcid, clock, transfers=waiting)
-
-    assert {first_pair(store, number).next_try_at - clock.now for number in range(1, 4)} == {timedelta(minutes=30)}
 
 
 def test_a_client_that_is_configured_no_more_cannot_revoke(removed):

@@ -12,7 +12,7 @@ This package opens no seal.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -26,9 +26,6 @@ from sql.repositories.base import NO_LIMIT, PAGE_SIZE, Repository
 
 EXPIRY_MARGIN = timedelta(minutes=5)
 """How long after its end an attempt counts as expired: the clocks of two machines may differ."""
-WRITE_BATCH = 250
-"""Number of pairs of one transaction, for whose end other writers wait."""
-
 RevocationCount = Literal["revoked", "failed", "lost"]
 """What is counted: pairs that were revoked, tries that failed, and pairs that were neither stored nor revoked."""
 
@@ -89,8 +86,8 @@ class OrcidTokenRepository(Repository):
     def record_withdrawn(self, token_id: str, now: datetime) -> OrcidToken | None:
         """Store that the person took the permission of a pair back at ORCID.
 
-        ORCID ends all pairs of the client then, so all of the link are marked. The link goes on. The event
-        `permission-withdrawn` is written for its person, once.
+        ORCID ends all pairs of the client then, so the link's earlier ones are marked too; a later one may have been
+        permitted after that. The link goes on. The event `permission-withdrawn` is written for its person, once.
 
         Returns:
             None if that was known, the pair is revoked, or its link has ended: then the person is not told.
@@ -99,8 +96,13 @@ class OrcidTokenRepository(Repository):
         if row is None or row["withdrawn_at"] is not None:
             return None
         with self.organisation_transaction(row["organisation"], now) as transaction:
-            values = {"link": row["link"], "client_id": row["client_id"], "now": rows.format_timestamp(now)}
-            found = transaction.session.fetch_all("withdraw_tokens_of_client", **values)
+            found = transaction.session.fetch_all(
+                "withdraw_tokens_of_client",
+                link=row["link"],
+                client_id=row["client_id"],
+                obtained_at=row["obtained_at"],
+                now=rows.format_timestamp(now),
+            )
             if not found or row["ended_at"] is not None:
                 return None
             orcid_id = rows.orcid_id_from_row(row)
@@ -139,14 +141,17 @@ class OrcidTokenRepository(Repository):
         found = self.engine.fetch_all("list_clients_with_due_revocations", now=rows.format_timestamp(now))
         return [row["client_id"] for row in found]
 
-    def claim(self, client_id: str, worker: str, now: datetime, lease: timedelta) -> OrcidToken | None:
+    def claim(
+        self, client_id: str, worker: str, now: datetime, lease: timedelta, transfer: str = ""
+    ) -> OrcidToken | None:
         """Lease a client's pair that has been due for longest, until `now + lease`.
 
         Args:
             client_id: The ORCID client.
             worker: A name of the calling thread, unique over all machines.
             now: The time.
-            lease: The attempt must have ended by then.
+            lease: The try must have ended by then.
+            transfer: The transfer that ends items on the records, for whose deliveries pairs wait that it needs.
         """
         row = self.engine.fetch_one(
             "claim_revocation",
@@ -154,24 +159,9 @@ class OrcidTokenRepository(Repository):
             worker=worker,
             now=rows.format_timestamp(now),
             lease_expires_at=rows.format_timestamp(now + lease),
+            transfer=transfer,
         )
-        return None if row is None else rows.orcid_token_from_row(row, person_key=row["person_key"])
-
-    def is_awaited(self, token: OrcidToken, transfers: Iterable[str]) -> bool:
-        """Return whether a delivery of the person that needs the token waits.
-
-        Args:
-            token: A claimed pair.
-            transfers: The names of the transfers that use ORCID's tokens.
-        """
-        person = {"organisation": token.organisation, "person_key": token.person_key}
-        return token.person_key is not None and any(
-            self.engine.fetch_one("get_waiting_delivery_of_person", **person, transfer=each) for each in transfers
-        )
-
-    def postpone(self, token: OrcidToken, next_try_at: datetime) -> None:
-        """End the lease of a pair that cannot be revoked yet; it was not an attempt."""
-        self.engine.execute("postpone_revocation", **_lease(token), next_try_at=rows.format_timestamp(next_try_at))
+        return None if row is None else rows.orcid_token_from_row(row)
 
     def reschedule(self, token: OrcidToken, outcome: str, next_try_at: datetime, now: datetime) -> None:
         """Set when a revocation that failed is attempted next, and count the failure.
@@ -222,9 +212,7 @@ class OrcidTokenRepository(Repository):
             yield from ((row["id"], row["sealed"]) for row in page if client_id in {None, row["client_id"]})
 
     def replace_sealed(self, change: Callable[[str, str], str | None]) -> int:
-        """Replace sealed texts, and return how many.
-
-        A transaction replaces at most WRITE_BATCH.
+        """Replace sealed texts, each in a transaction of its own; return how many.
 
         Args:
             change: Returns the new text of an id and a text; None leaves the pair as it is.
@@ -236,8 +224,8 @@ class OrcidTokenRepository(Repository):
                 for token_id, sealed in ((row["id"], row["sealed"]) for row in page)
                 if (new := change(token_id, sealed)) is not None
             ]
-            with self.engine.transaction() as session:
-                replaced += sum(session.execute("update_sealed_token", **each) for each in changed)
+            # Each by itself: other transactions lock several pairs in another order
+            replaced += sum(self.engine.execute("update_sealed_token", **each) for each in changed)
         return replaced
 
     def discard(self, tokens: Sequence[tuple[str, str]], now: datetime) -> int:
@@ -265,7 +253,7 @@ class OrcidTokenRepository(Repository):
 
     def _sealed_pages(self) -> Iterator[list[Row]]:
         after = ""
-        while page := self.engine.fetch_all("list_sealed_tokens", after=after, limit=WRITE_BATCH):
+        while page := self.engine.fetch_all("list_sealed_tokens", after=after, limit=PAGE_SIZE):
             yield page
             after = page[-1]["id"]
 
