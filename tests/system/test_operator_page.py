@@ -24,8 +24,8 @@ FIRST = (
     "The files of the SP and of Apache", "The Service Provider", "`variables`: mod_wsgi",
 )  # fmt: skip
 THEN = (
-    "`proxy`: two servers behind Apache", "Register at the federation", "Connect an organisation", "Metrics", "Back up",
-    "Back up SQLite", "If the audit does not hold", "Watch",
+    "`proxy`: two servers behind Apache", "Register at the federation", "ORCID's tokens", "Connect an organisation",
+    "Metrics", "Back up", "Back up SQLite", "If the audit does not hold", "Watch",
 )  # fmt: skip
 """The headings under which commands make files, in the order in which they are typed; `front` is changed in between."""
 
@@ -73,7 +73,7 @@ find /etc /var /root /run /tmp \\( -path {seed} -o -path {venv} \\) -prune -o -n
 stat -c '%a %U %G %n' /var/log/shibboleth /var/log/apache2 /run/shibboleth > {seed}/directories
 """
 PUBLIC = re.compile(
-    r"/etc/(?:apache2|sysusers\.d|tmpfiles\.d|systemd|cron\.d)/.*|/etc/(?:passwd|group|subuid|subgid)-?"
+    r"/etc/(?:apache2|sysusers\.d|tmpfiles\.d|systemd|cron\.d|prometheus|fail2ban)/.*|/etc/(?:passwd|group|subuid|subgid)-?"
     r"|/etc/shibboleth/(?:[^/]*\.xml|shibd\.logger|sp-(?:signing|encrypt)-cert\.pem|federation\.pem)"
     r"|/etc/orcid-connect/(?:errors/[^/]*\.html|[^/]*\.wsgi)|/usr/local/src/.*|/opt/.*|/var/lib/(?:apache2|systemd)/.*"
 )
@@ -127,6 +127,7 @@ def test_the_commands_make_what_the_page_is_about(typed):
     for path in (
         "/etc/orcid-connect/secrets/example-org.token",
         "/etc/orcid-connect/secrets/metrics.token",
+        "/etc/orcid-connect/secrets/orcid-token-key",
         "/etc/orcid-connect/front-proof.conf",
         "/etc/shibboleth/sp-signing-key.pem",
         "/var/lib/orcid-connect/links.db",
