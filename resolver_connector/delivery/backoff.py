@@ -20,6 +20,8 @@ MISCONFIGURED_SKIPS = 2
 """How many of the first, short waits are skipped for `misconfigured`: people do not correct settings within seconds."""
 MAX_AGE = timedelta(days=3)
 """How long a delivery is tried; the last try is at the end of it."""
+MIN_TRIES = 4
+"""How often a delivery is tried that waited for longer, while no worker ran or its organisation was left out."""
 JITTER = 0.2
 """The share of a wait by which it is shortened or lengthened, so that deliveries that failed together spread out."""
 
@@ -44,8 +46,9 @@ def next_try_at(  # noqa: PLR0913 - all that the back-off depends on
         random: Between 0 and 1, for the jitter.
     """
     end = queued_at + MAX_AGE
-    if now >= end:
+    if now >= end and tries >= MIN_TRIES:
         return None
     step = min(max(tries, 1) - 1 + MISCONFIGURED_SKIPS * misconfigured, len(BACKOFF) - 1)
     wait = BACKOFF[step] * (1 + JITTER * (2 * random - 1))
-    return max(min(now + wait, end), now + (retry_after or timedelta()))
+    last = end if now < end else now + wait
+    return max(min(now + wait, last), now + (retry_after or timedelta()))

@@ -53,5 +53,12 @@ def test_after_three_days_there_is_no_next_try(late):
     assert after(9, NOON + MAX_AGE + late) is None
 
 
+def test_what_has_waited_untried_for_longer_has_four_tries():
+    late = NOON + 10 * MAX_AGE
+
+    assert [after(tries, late) - late for tries in (1, 2, 3)] == [timedelta(seconds=5), 5 * MINUTE, 30 * MINUTE]
+    assert after(4, late) is None
+
+
 def test_a_wish_to_be_left_alone_outlasts_patience():
     assert after(9, NOON + MAX_AGE - MINUTE, asked=60 * MINUTE) == NOON + MAX_AGE + 59 * MINUTE
