@@ -13,7 +13,7 @@ import pytest
 from tests.support import docs
 from tests.support.system.client import RawClient
 
-PATHS = ("/", "/healthz", "/v1/health")
+PATHS = ("/", "/healthz", "/readyz", "/v1/health")
 AGAIN = 2
 
 
