@@ -147,6 +147,17 @@ def _service(database: str, base_url: str, local: LocalServices) -> dict[str, An
     }
 
 
+RECORDS: Final = {
+    "name": "records",
+    "kind": "orcid",
+    "organisation": ARCHIPELAGO.names["en"],
+    "city": "Naantali",
+    "country": "FI",
+    "ror": "https://ror.org/040af2s02",
+}
+"""The transfer by which one organisation writes to its people's ORCID records."""
+
+
 def _organisation(organisation: Organisation, credential: Credential, local: LocalServices) -> dict[str, Any]:
     reference = f"file:secrets/{organisation.id}"
     secret = {"user": credential.user, "password": reference} if credential.user else {"token": reference}
@@ -173,7 +184,7 @@ def _organisation(organisation: Organisation, credential: Credential, local: Loc
         "deprecated": "ask" if organisation is NORTH else "replace",
         "name": organisation.names,
         "credential": [{"name": "idp", "rights": ["read"], **secret}, research_system],
-        "transfer": [_register(local)] if organisation is NORTH else [],
+        "transfer": [_register(local)] if organisation is NORTH else [RECORDS] if owns_client else [],
         # One organisation has a client of its own at ORCID, with which it asks people for more than the iD
         **({"orcid": own_client} if owns_client else {}),
     }

@@ -32,6 +32,8 @@ class Person:
     organisation: Organisation
     about: str
     has_eppn: bool = True
+    affiliation: str = "staff"
+    """The part of eduPersonScopedAffiliation before the scope."""
     subject_id: str = ""
     """Empty if the organisation releases none."""
 
@@ -49,6 +51,7 @@ class Person:
             "schacHomeOrganization": self.organisation.scope,
             "funetEduPersonEPPNTimeStamp": "20190826" if self.has_eppn else "",
             "subject-id": self.subject_id,
+            "eduPersonScopedAffiliation": f"{self.affiliation}@{self.organisation.scope}",
         }
         return {name: (value,) for name, value in release_attributes.items() if value}
 

@@ -69,6 +69,23 @@ def test_everything_is_permitted_and_ends_with_the_connection(user, demo, grante
     assert released(demo) == []
 
 
+def test_the_affiliation_is_written_and_ends_before_the_permission(user, demo, granted):
+    def record():
+        items = requests.get(f"{demo.base_url}/orcid/admin/items", {"orcid": AKE}, timeout=5).json()
+        return [(each["path"].split("/")[2], each["end-date"] is not None) for each in items]
+
+    go_to_orcid(user, "activities-update").authorize().expect_heading("Is this you?", "confirm-with-an-affiliation")
+    user.click_id("affiliation").confirm().expect_heading("Your ORCID iD is connected")
+    assert record() == [("employment", False)]
+    user.visit("/me/affiliation").expect_heading("Your affiliation at ORCID", "affiliation-written")
+    assert "The entry is on your ORCID record." in user.text
+
+    user.visit("/me").expect_heading("Your ORCID iD").press("Remove the connection")
+    user.press_button("Remove the connection").expect_heading("The connection is removed")
+    granted.wait_for([])
+    assert record() == [("employment", True)]
+
+
 def test_what_is_left_out_is_not_asked_for_and_can_be_permitted_later(user, demo, granted):
     go_to_orcid(user, "activities-update")
     assert "Trusted parties" not in user.text
