@@ -313,7 +313,9 @@ create table changes (
     check ((previous_account is null) = (kind <> 'moved'))
 );
 
-create index changes_of_a_person on changes (organisation, person_key, number);
+-- The person is the first column, so that a query can find their changes without the organisation: without statistics,
+-- PostgreSQL read all changes of the organisation by the primary key to find one person's.
+create index changes_of_a_person on changes (person_key, organisation, number);
 create index changes_by_previous_person on changes (organisation, previous_person_key)
     where previous_person_key is not null;
 create index changes_by_orcid on changes (orcid);

@@ -36,7 +36,7 @@ select
     exists (
         select 1
         from changes
-        where organisation = :organisation
+        where organisation || '' = :organisation
             and person_key = :person_key
             and coalesce(attested_by, '') <> :credential
     )
