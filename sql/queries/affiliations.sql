@@ -13,23 +13,43 @@ join consent_texts on consent_texts.digest = affiliation_permissions.consent_dig
 where affiliation_permissions.link_id = :link_id;
 
 -- name: list_affiliation_permissions_of_person
--- Of the current and of former links.
+-- Of the current and of former links. Each part of the union has an index.
 select affiliation_permissions.*, consent_texts.version, consent_texts.language, consent_texts.text
-from links
-join affiliation_permissions on affiliation_permissions.link_id = links.id
+from (
+    select held.id
+    from links as held
+    where held.organisation = :organisation
+        and held.person_key = :person_key
+        and held.ended_at is null
+    union all
+    select ended.id
+    from links as ended
+    where ended.organisation = :organisation
+        and ended.person_key = :person_key
+        and ended.ended_at is not null
+) as owner
+join affiliation_permissions on affiliation_permissions.link_id = owner.id
 join consent_texts on consent_texts.digest = affiliation_permissions.consent_digest
-where links.organisation = :organisation
-    and links.person_key = :person_key
 order by affiliation_permissions.consent_at desc, affiliation_permissions.link_id
 limit :limit;
 
 -- name: list_affiliation_items_of_person
--- Of the current and of former links.
-select affiliation_items.*, links.registry, links.orcid
-from links
-join affiliation_items on affiliation_items.link_id = links.id
-where links.organisation = :organisation
-    and links.person_key = :person_key
+-- Of the current and of former links. Each part of the union has an index.
+select affiliation_items.*, owner.registry, owner.orcid
+from (
+    select held.id, held.registry, held.orcid
+    from links as held
+    where held.organisation = :organisation
+        and held.person_key = :person_key
+        and held.ended_at is null
+    union all
+    select ended.id, ended.registry, ended.orcid
+    from links as ended
+    where ended.organisation = :organisation
+        and ended.person_key = :person_key
+        and ended.ended_at is not null
+) as owner
+join affiliation_items on affiliation_items.link_id = owner.id
 order by affiliation_items.changed_at desc, affiliation_items.link_id, affiliation_items.section
 limit :limit;
 
@@ -97,16 +117,17 @@ where link_id = :link_id
 
 -- name: get_newest_delivery_of_person
 -- The newest delivery of a person to a transfer whose change is kept, and the person's newest change that is kept.
+-- `+ 0` keeps SQLite from the primary key, by which it would read all deliveries of the organisation.
 select
     changes.number,
     (
-        select max(deliveries.change_number)
+        select max(deliveries.change_number + 0)
         from deliveries
         join changes as delivered on delivered.organisation = deliveries.organisation
             and delivered.number = deliveries.change_number
         where deliveries.organisation = :organisation
             and deliveries.person_key = :person_key
-            and deliveries.transfer || '' = :transfer
+            and deliveries.transfer = :transfer
     ) as delivered_number,
     changes.kind
 from (select 1 as one) as always

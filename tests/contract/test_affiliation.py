@@ -16,6 +16,7 @@ from resolver_connector.orcid.sealing import TokenSealer
 from resolver_connector.transfers.base import DeliveryFailed
 from resolver_connector.transfers.orcid import End
 from shibboleth.deadline import Deadline
+from sql.engines.base import queries
 from sql.migrate import migrate
 from sql.records import DeliveryState
 from sql.store import open_store
@@ -36,6 +37,7 @@ from tests.support.affiliation import (
     Bench,
 )
 from tests.support.configuration import write_configuration
+from tests.support.database import driver_of
 from tests.support.delivery import LogRecorder
 from tests.support.factories import NOON, UNIVERSITY, make_attempt, make_consent, make_link
 from tests.support.service import serve_app
@@ -419,6 +421,25 @@ def test_all_processes_share_the_slots_of_a_client(store):
     assert reserve("APP-1", NOON + timedelta(seconds=1), step, longest) == 0
     # A machine whose clock was a second ahead
     assert reserve("APP-1", NOON, step, longest) == 0
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("list_affiliation_permissions_of_person", ["one_current_link_for_a_person", "ended_links_of_a_person"]),
+        ("list_affiliation_items_of_person", ["one_current_link_for_a_person", "ended_links_of_a_person"]),
+        ("get_newest_delivery_of_person", ["deliveries_of_a_person", "changes_of_a_person"]),
+    ],
+)
+def test_what_is_known_of_a_person_is_found_by_an_index(store, query, expected):
+    values = {"organisation": "o", "person_key": "p", "transfer": "t", "limit": 1}
+
+    plan = [row["detail"] for row in driver_of(store).execute("explain query plan " + queries()[query], values)]
+
+    assert [index for index in expected if not any(f"INDEX {index} " in step for step in plan)] == []
+    assert {step for step in plan if step.startswith("SCAN")} <= {"SCAN CONSTANT ROW", "SCAN always"}
+    assert not any(step.endswith("(organisation=?)") for step in plan)
 
 
 # What ORCID answers
