@@ -288,7 +288,7 @@ def test_without_any_valid_organisation_nothing_starts(path):
         load(path, {})
 
 
-def test_an_operator_of_an_organisation_that_is_left_out_stops_nobody(path):
+def test_an_operator_of_a_misconfigured_organisation_affects_no_other(path):
     operator = {"organisation": BROKEN, "people": [MAIJA]}
     path.write_text(
         path.read_text() + f'\n[[operator]]\norganisation = "{BROKEN}"\npeople = ["{operator["people"][0]}"]\n'

@@ -87,7 +87,7 @@ def test_several_nodes_number_as_one(migrated_postgres, nodes):
     assert [change.number for change in changes] == list(range(1, 10 * nodes + 1))
 
 
-def test_a_slow_writer_of_one_organisation_keeps_nobody_else_waiting(migrated_postgres):
+def test_a_slow_writer_of_one_organisation_does_not_block_others(migrated_postgres):
     store = open_store(migrated_postgres)
 
     with store.links.organisation_transaction("https://slow.example", NOON):

@@ -108,7 +108,7 @@ class Reading(RuleBasedStateMachine):
         assert {person: orcid for person, orcid in self.copy.items() if orcid} == held
 
 
-def test_whoever_reads_the_feed_by_its_rules_misses_nothing(store, monkeypatch):
+def test_a_reader_that_follows_the_rules_misses_no_change(store, monkeypatch):
     monkeypatch.setattr("sql.repositories.base.PAGE_SIZE", 2)
     monkeypatch.setattr("resolver_connector.feed.BATCH_SIZE", 1)
     lookup = store.lookup()

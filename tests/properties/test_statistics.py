@@ -141,7 +141,7 @@ class Days(RuleBasedStateMachine):
         assert self.store.statistics.totals(self.organisation) == together
 
 
-def test_the_counts_are_what_happened_whenever_anybody_sweeps(store, monkeypatch):
+def test_counts_are_independent_of_when_attempts_are_deleted(store, monkeypatch):
     monkeypatch.setattr(statistics, "EVENT_BATCH", 2)
     monkeypatch.setattr("sql.repositories.attempts.DELETE_BATCH", 2)
 

@@ -31,16 +31,16 @@ def test_waits_that_begin_together_do_not_end_together():
     assert after(2, chance=1.0) == NOON + 6 * MINUTE
 
 
-def test_what_only_people_can_mend_is_tried_less_often():
+def test_misconfigured_deliveries_are_tried_less_often():
     assert after(1, slow=True) == NOON + 30 * MINUTE
     assert after(9, slow=True) == NOON + timedelta(days=1)
 
 
-def test_whoever_asks_to_be_left_alone_is():
+def test_a_requested_wait_is_respected():
     assert after(1, asked=7 * MINUTE) == NOON + 7 * MINUTE
 
 
-def test_whoever_asks_for_less_than_our_own_wait_gets_that():
+def test_a_requested_wait_may_be_shorter_than_the_back_off():
     assert after(3, asked=MINUTE) == NOON + 30 * MINUTE
 
 

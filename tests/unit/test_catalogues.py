@@ -98,7 +98,7 @@ def test_no_word_stands_in_for_one_of_ours(code):
     assert not [(word, each) for word in NEVER[code] for each in said if re.search(word, each)]
 
 
-def test_a_broken_catalogue_is_told_from_a_whole_one(tmp_path, monkeypatch):
+def test_a_broken_catalogue_is_detected(tmp_path, monkeypatch):
     monkeypatch.setattr(sentences, "in_sources", lambda: {"a", "b %(x)s", "c", "d.", ("%(number)d e", "%(number)d es")})
     path = tmp_path / "fi" / "messages.po"
     path.parent.mkdir()
@@ -141,5 +141,5 @@ def test_the_pseudo_language_counts_and_writes_dates():
     assert pseudo().format_datetime(NOON, UTC).startswith("⟦15\xa0January\xa02026")
 
 
-def test_nobody_is_offered_the_pseudo_language():
+def test_the_pseudo_language_is_not_offered():
     assert not [code for code, language in languages().items() if "⟦" in language.gettext("Sign out")]

@@ -542,7 +542,7 @@ def test_check_tells_a_machine_the_same(tmp_path):
     ]
 
 
-def test_problems_are_told_file_by_file(tmp_path):
+def test_problems_are_reported_by_file(tmp_path):
     path = write_configuration(
         tmp_path, service={"front": None}, organisations={"yliopisto": {"stage": None, "key": 1}}
     )
@@ -821,7 +821,7 @@ def test_what_an_organisation_says_in_one_language_it_has_to_say_in_each(tmp_pat
     ]
 
 
-def test_with_real_people_missing_texts_need_mending(tmp_path):
+def test_in_production_missing_texts_are_an_error(tmp_path):
     path = write_configuration(
         tmp_path,
         service={"registry": "production"},

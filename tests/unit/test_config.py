@@ -245,7 +245,7 @@ def test_a_very_old_client_id_has_the_form_of_an_id(tmp_path):
     assert config.orcid.client_id == "0000-0002-1825-0097"
 
 
-def test_production_sends_nobody_back_to_plain_http(tmp_path):
+def test_production_requires_https(tmp_path):
     assert "http" in problem(production(tmp_path, service={"public_url": "http://127.0.0.1:8000"})).text
 
 
@@ -477,7 +477,7 @@ def test_two_servers_do_not_share_a_place(tmp_path):
 # Files
 
 
-def test_a_byte_order_mark_harms_nobody(tmp_path):
+def test_a_byte_order_mark_is_ignored(tmp_path):
     path = write_configuration(tmp_path)
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
 

@@ -37,7 +37,7 @@ def problem(path):
     return one.key, one.text
 
 
-def test_nobody_sees_anything_unless_the_configuration_says_so(tmp_path):
+def test_without_configuration_no_person_is_an_administrator(tmp_path):
     staff = admin_access_of(load(configured(tmp_path), {}))
 
     assert staff == AdminAccess(administrators=(AdminGrant(HOME),))
@@ -117,7 +117,7 @@ def test_the_metrics_have_a_token_of_their_own(tmp_path):
     ],
     ids=lambda value: str(value)[-30:],
 )
-def test_what_names_nobody_is_refused(tmp_path, service, key, text):
+def test_an_administrator_entry_without_a_person_is_refused(tmp_path, service, key, text):
     assert problem(configured(tmp_path, service)) == (key, text)
 
 

@@ -220,7 +220,7 @@ def test_a_misspelt_table_is_found(tmp_path):
     assert told == "transfers: is not a setting; did you mean [[transfer]]?"
 
 
-def test_all_problems_of_all_transfers_are_told_at_once(tmp_path):
+def test_all_problems_of_all_transfers_are_reported_together(tmp_path):
     path = written(tmp_path, {**REST, "url": 3, "kidn": "x"}, {**FILE, "mode": "x"}, keep="everything")
 
     with pytest.raises(Misconfigured) as caught:

@@ -88,7 +88,7 @@ def test_a_machine_reads_one_object_a_line(capsys):
     }
 
 
-def test_a_bug_is_told_by_where_it_happened_and_never_by_its_message(capsys):
+def test_a_bug_is_reported_by_its_place_and_not_by_its_message(capsys):
     configure_logging("text")
 
     try:
@@ -127,7 +127,7 @@ def test_a_librarys_warning_is_one_line_too(capsys):
     assert capsys.readouterr().err == 'waitress.queue message="Task queue depth is 3"\n'
 
 
-def test_a_librarys_traceback_is_told_as_a_bug_is(capsys):
+def test_a_traceback_of_a_library_is_reported_like_a_bug(capsys):
     configure_logging("text")
 
     try:
@@ -160,7 +160,7 @@ def test_a_library_that_repeats_itself_may_be_heard_once(capsys):
     )
 
 
-def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch):
+def test_an_unwritable_log_fails_no_request(monkeypatch):
     monkeypatch.setattr("sys.stderr", None)
     configure_logging("text")
 

@@ -270,7 +270,7 @@ def test_an_organisation_that_is_not_connected_is_named(signed_in):
 
 
 @pytest.mark.parametrize("said", [{}, {"eppn": "maija@yliopisto.example"}, {"Shib-Identity-Provider": "a|b"}])
-def test_without_a_session_nobody_is_signed_in(signed_in, said):
+def test_without_a_session_there_is_no_person(signed_in, said):
     with pytest.raises(NotSignedIn):
         signed_in(said)
 
@@ -342,7 +342,7 @@ def test_what_a_person_may_do_is_read_as_it_was_said(signed_in):
     assert signed_in(MAIJA).entitlements == frozenset()
 
 
-def test_an_entitlement_that_cannot_be_read_keeps_nobody_out():
+def test_an_unreadable_entitlement_does_not_prevent_the_sign_in():
     said = url_encoded(MAIJA) | {"eduPersonEntitlement": "%FF"}
 
     assert person_from(said, VariableSource(), ORGANISATIONS).entitlements == frozenset()
