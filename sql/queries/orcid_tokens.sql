@@ -188,38 +188,42 @@ where next_try_at <= :now
 group by client_id
 order by client_id;
 
+-- name: find_due_revocation
+-- The pair of a client that is due and not leased, longest due first. One with which an item of the person's record can
+-- still be ended is left out, while a delivery to the transfer that does so waits. `offset 0` and `|| ''` keep PostgreSQL
+-- from reading all that waits for each pair, which it does without statistics.
+select due.id
+from orcid_tokens as due
+where due.client_id = :client_id
+    and due.next_try_at <= :now
+    and due.revoked_at is null
+    and (due.lease_expires_at is null or due.lease_expires_at <= :now)
+    and not (
+        replace(due.scope, '/activities/update', '') <> due.scope
+        and exists (
+            select 1
+            from affiliation_items
+            join links on links.id = affiliation_items.link_id
+            join deliveries on deliveries.organisation = links.organisation
+                and deliveries.person_key = links.person_key
+                and deliveries.transfer || '' = :transfer
+                and deliveries.state || '' = 'waiting'
+            where affiliation_items.link_id = due.link
+                and affiliation_items.state in ('pending', 'written')
+            limit 1 offset 0
+        )
+    )
+order by due.next_try_at
+limit 1;
+
 -- name: claim_revocation
--- Leases one pair that is due. One with which an item of the person's record can still be ended is left out, while a
--- delivery to the transfer that does so waits. Conditions are repeated outside the subquery because another transaction may have leased
--- it meanwhile.
+-- Leases a pair, if no other worker has leased or revoked it meanwhile.
 update orcid_tokens
 set leased_by = :worker,
     lease_expires_at = :lease_expires_at,
     tries = tries + 1
-where id = (
-        select due.id
-        from orcid_tokens as due
-        where due.client_id = :client_id
-            and due.next_try_at <= :now
-            and due.revoked_at is null
-            and (due.lease_expires_at is null or due.lease_expires_at <= :now)
-            and not (
-                replace(due.scope, '/activities/update', '') <> due.scope
-                and exists (
-                    select 1
-                    from affiliation_items
-                    join links on links.id = affiliation_items.link_id
-                    join deliveries on deliveries.organisation = links.organisation
-                        and deliveries.person_key = links.person_key
-                        and deliveries.transfer = :transfer
-                        and deliveries.state = 'waiting'
-                    where affiliation_items.link_id = due.link
-                        and affiliation_items.state in ('pending', 'written')
-                )
-            )
-        order by due.next_try_at
-        limit 1
-    )
+where id = :id
+    and next_try_at <= :now
     and revoked_at is null
     and (lease_expires_at is null or lease_expires_at <= :now)
 returning *;

@@ -153,13 +153,17 @@ class OrcidTokenRepository(Repository):
             lease: The try must have ended by then.
             transfer: The transfer that ends items on the records, for whose deliveries pairs wait that it needs.
         """
+        at = rows.format_timestamp(now)
+        # Without a lock: there may be many that wait for deliveries
+        found = self.engine.fetch_one("find_due_revocation", client_id=client_id, transfer=transfer, now=at)
+        if found is None:
+            return None
         row = self.engine.fetch_one(
             "claim_revocation",
-            client_id=client_id,
+            id=found["id"],
             worker=worker,
-            now=rows.format_timestamp(now),
+            now=at,
             lease_expires_at=rows.format_timestamp(now + lease),
-            transfer=transfer,
         )
         return None if row is None else rows.orcid_token_from_row(row)
 
