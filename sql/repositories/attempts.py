@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from shibboleth.orcid_id import OrcidId
 from sql import rows
 from sql.endings import close_attempt, close_attempt_for_link, delete_attempts
-from sql.records import Attempt
+from sql.records import Attempt, Link
 from sql.repositories.base import NO_LIMIT, Repository
 
 DELETE_BATCH = 1000
@@ -140,16 +140,25 @@ class AttemptRepository(Repository):
         with self.engine.transaction() as session:
             return close_attempt(session, attempt_id, outcome, now)
 
-    def close_for_link(self, attempt_id: str, outcome: str, link_id: str, now: datetime) -> bool:
+    def close_for_link(self, attempt_id: str, outcome: str, link: Link, now: datetime) -> bool:
         """Close an attempt of a person who has the iD already.
 
-        What ORCID gave in it belongs to the link from now on.
+        What ORCID gave in it belongs to the link from now on, unless that has ended meanwhile. The event `permitted` is
+        written in the same transaction.
 
         Returns:
             False, changing nothing, when it was closed before.
         """
-        with self.engine.transaction() as session:
-            return close_attempt_for_link(session, attempt_id, outcome, link_id, now)
+        with self.organisation_transaction(link.organisation, now) as transaction:
+            # Its lock keeps a pair from being stored meanwhile
+            transaction.session.fetch_one("lock_attempt", id=attempt_id)
+            tokens = transaction.session.fetch_all("list_tokens_of_attempt", attempt=attempt_id)
+            if not close_attempt_for_link(transaction.session, attempt_id, outcome, link.id, now):
+                return False
+            current = transaction.current_link(link.person_key)
+            if current is not None and current.id == link.id:
+                transaction.insert_permitted(current, tokens)
+            return True
 
     def delete_expired(self, before: datetime) -> None:
         """Delete the attempts that expired before a time, and count them.

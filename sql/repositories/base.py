@@ -142,6 +142,17 @@ class OrganisationTransaction:
         self.session.execute("insert_event", **self.new_event(kind, actor, person_key, facts))
         self.write_numbers()
 
+    def insert_permitted(self, link: Link, tokens: Sequence[Row]) -> None:
+        """Append an event for each pair of tokens that permits more than the iD.
+
+        Call it in the transaction that gives them to the link.
+        """
+        for each in tokens:
+            if set(each["scope"].split()) - {"/authenticate", "openid"}:
+                facts = {"orcid": link.orcid_id.uri, "account": link.account, "link": link.id}
+                facts |= {"scope": each["scope"], "client": each["client_id"]}
+                self.insert_event("permitted", "person", link.person_key, facts)
+
     def new_event(
         self, kind: str, actor: str, person_key: str | None, facts: Mapping[str, str]
     ) -> dict[str, str | int | None]:

@@ -160,8 +160,10 @@ class LinkRepository(Repository):
             # A reassigned account is another person, even with the same iD
             has_id = current is not None and current.orcid_id == new.orcid_id and not different_holders(current, new)
             if current is not None and has_id and not current.attested:
+                tokens = transaction.session.fetch_all("list_tokens_of_attempt", attempt=stored.id)
                 close_attempt_for_link(transaction.session, stored.id, "unchanged", current.id, now)
                 transaction.insert_event("unchanged", "person", stored.person_key, _facts(current, consent))
+                transaction.insert_permitted(current, tokens)
                 return None
             _check_current(current, replacing)
             if current is not None and has_id:
@@ -287,15 +289,20 @@ class LinkRepository(Repository):
                 raise AccountLinked
             if unchanged is not None:
                 _check_evidence(transaction.session, link, unchanged)
+            tokens: Sequence[Row] = ()
             if claim is not None:
                 # What the earlier account's holder permitted is not for the account now, which has permitted it itself
                 revoke_tokens(transaction.session, link.id, now)
                 transaction.session.execute("delete_affiliation_permission", link_id=link.id)
+                transaction.session.fetch_one("lock_attempt", id=claim)
+                tokens = transaction.session.fetch_all("list_tokens_of_attempt", attempt=claim)
                 if not close_attempt_for_link(transaction.session, claim, "moved", link.id, now):
                     raise AttemptClosed(None)
             holder = KnownHolder(stable_id=link.stable_id) if holder is None else holder
             facts = {"reason": reason, **by} | ({} if claim is None else {"attempt": claim})
-            return _move_link(transaction, link, account, holder, actor, facts, transfers)
+            change = _move_link(transaction, link, account, holder, actor, facts, transfers)
+            transaction.insert_permitted(replace(link, person_key=fold(account), account=account), tokens)
+            return change
 
     def remove(  # noqa: PLR0913, PLR0917 - all that an audit event says
         self,
@@ -357,6 +364,7 @@ def _insert_link(
     kind = ChangeKind.LINKED if current is None else ChangeKind.REPLACED
     previous = None if current is None else current.orcid_id
     facts = _facts(new, new.consent) | ({} if previous is None else {"previous": previous.uri})
+    tokens = transaction.session.fetch_all("list_tokens_of_attempt", attempt=attempt.id)
     with transaction.session.pipeline():
         if current is not None:
             transaction.end_link(current, "person")
@@ -365,6 +373,7 @@ def _insert_link(
         close_attempt_for_link(transaction.session, attempt.id, kind.value, new.id, transaction.now, is_new=True)
         change = transaction.insert_change(kind, new, new.orcid_id, previous, transfers)
         transaction.insert_event(kind.value, "person", new.person_key, facts)
+        transaction.insert_permitted(new, tokens)
     return change
 
 
@@ -402,12 +411,14 @@ def _confirm_attested_link(transaction: OrganisationTransaction, attempt: Attemp
     # The link stays the same one, so that what is known of its record and release stays with it
     session, own = transaction.session, replace(new, id=current.id)
     facts = _facts(own, own.consent) | {"previous_source": current.source}
+    tokens = session.fetch_all("list_tokens_of_attempt", attempt=attempt.id)
     with session.pipeline():
         session.execute("insert_consent_text", **rows.consent_text_values(own.consent))
         session.execute("confirm_attested_link", **rows.link_values(own))
         session.execute("delete_pending_removal", organisation=own.organisation, person_key=own.person_key)
         close_attempt_for_link(session, attempt.id, "linked", own.id, transaction.now, is_new=True)
         transaction.insert_event("authenticated", "person", own.person_key, facts)
+        transaction.insert_permitted(own, tokens)
 
 
 def _facts(link: Link, consent: Consent) -> dict[str, str]:

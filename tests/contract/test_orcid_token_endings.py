@@ -189,8 +189,10 @@ def test_a_renewed_permission_belongs_to_the_link(store, linked):
     attempt = answered(store, MAIJA, FIRST)
     token = store_token(store, attempt, scope="/read-limited")
 
-    assert store.attempts.close_for_link(attempt.id, "unchanged", "link", NOON)
-    assert not store.attempts.close_for_link(attempt.id, "unchanged", "link", NOON)
+    link = store.links.get(UNIVERSITY, MAIJA)
+
+    assert store.attempts.close_for_link(attempt.id, "unchanged", link, NOON)
+    assert not store.attempts.close_for_link(attempt.id, "unchanged", link, NOON)
 
     assert {each.id for each in store.orcid_tokens.list_for_person(UNIVERSITY, MAIJA)} == {linked, token}
     assert due(store) == []
@@ -334,11 +336,14 @@ def test_a_pair_without_an_item_does_not_wait(store, linked):
 def test_a_pair_for_a_link_that_has_just_ended_is_due(store, linked):
     attempt = answered(store, MAIJA, FIRST)
     token = store_token(store, attempt, scope="/read-limited")
+    link = store.links.get(UNIVERSITY, MAIJA)
     store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON)
 
-    assert store.attempts.close_for_link(attempt.id, "unchanged", "link", NOON)
+    assert store.attempts.close_for_link(attempt.id, "unchanged", link, NOON)
 
     assert set(due(store)) == {linked, token}
+    kinds = [each.kind for each in store.audit.list_events(UNIVERSITY, MAIJA)]
+    assert kinds == ["linked", "permitted", "removed"]
 
 
 def test_the_sweep_leaves_an_attempt_whose_claim_can_still_be_accepted(store):
@@ -397,7 +402,7 @@ def test_a_person_who_removed_the_link_is_not_told_of_a_lost_permission(store, l
 
     (kept,) = store.orcid_tokens.list_for_person(UNIVERSITY, MAIJA)
     assert kept.withdrawn_at == NOON
-    assert [each.kind for each in store.audit.list_events(UNIVERSITY, MAIJA)] == ["linked", "removed"]
+    assert [each.kind for each in store.audit.list_events(UNIVERSITY, MAIJA)] == ["linked", "permitted", "removed"]
 
 
 def test_sealed_texts_are_replaced_and_given_up_where_nothing_else_has_happened(store, linked):

@@ -220,6 +220,36 @@ def test_more_can_be_permitted_later(maija, simulator, store, clock):
     assert maija.get("/me").text.count("Take the permission back") == 1
 
 
+def permitted(store):
+    events = [each for each in store.audit.list_events(UNIVERSITY, ACCOUNT) if each.kind == "permitted"]
+    return [(each.actor, each.facts["scope"], each.facts["client"]) for each in events]
+
+
+@pytest.mark.parametrize("attested", [False, True])
+def test_the_audit_says_what_was_permitted_and_to_which_client(maija, simulator, store, attested):
+    if attested:
+        make_attested_link(store, ACCOUNT, orcid_id(MAIJA))
+    link(maija, simulator, READ)
+    maija.get(come_back(maija, simulator, UPDATE))
+    maija.get(come_back(maija, simulator))  # the iD alone
+    maija.post("/me/permissions/remove", {"token": maija.token(), "shown": orcid_id(MAIJA).uri})
+
+    assert permitted(store) == [("person", scope, OWN_CLIENT_ID) for scope in (READ, UPDATE)]
+    assert store.audit.verify(UNIVERSITY) == []
+    page = maija.get("/me/data").text
+    assert page.count("you permitted something at ORCID") == 2
+    assert UPDATE in page
+
+
+def test_the_audit_says_what_is_permitted_with_another_id(maija, simulator, store):
+    link(maija, simulator, READ)
+    simulator.data.sessions.clear()
+
+    link(maija, simulator, UPDATE, bare=AKE)
+
+    assert permitted(store) == [("person", scope, OWN_CLIENT_ID) for scope in (READ, UPDATE)]
+
+
 def test_an_attested_id_is_confirmed_with_permissions(maija, simulator, store):
     make_attested_link(store, ACCOUNT, orcid_id(MAIJA))
 

@@ -29,7 +29,7 @@ NOT_ABOUT_THE_LINK = {
         "person-looked-up",
         "orcid-token-read",
     ),  # nothing was done to the link
-    *("authenticated", "permissions-removed"),  # by the person
+    *("authenticated", "permitted", "permissions-removed"),  # by the person
     *(f"affiliation-{what}" for what in ("permitted", "written", "closed", "deleted", "removed", "withdrawn")),
     "reassigned",  # what is older is about an earlier holder of the account
 }

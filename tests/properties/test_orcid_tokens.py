@@ -125,7 +125,7 @@ class TokenHistory(RuleBasedStateMachine):
             return
         pair = self.pairs[-which]
         link = self._link(pair.attempt.person_key)
-        if link is not None and self.store.attempts.close_for_link(pair.attempt.id, "unchanged", link.id, NOON):
+        if link is not None and self.store.attempts.close_for_link(pair.attempt.id, "unchanged", link, NOON):
             self._give(pair, link.id)
 
     @rule(which=which)

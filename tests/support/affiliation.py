@@ -88,7 +88,7 @@ class Bench:
         known = attempt or answered(self.store, self.account, orcid_id(bare), now=self.now)
         assert self.tokens.store_sealed(granted, known, self.tokens.clients.organisations[UNIVERSITY], self.now)
         if attempt is None:
-            self.store.attempts.close_for_link(known.id, "unchanged", self.current.id, self.now)
+            self.store.attempts.close_for_link(known.id, "unchanged", self.current, self.now)
         return pair.access
 
     @property

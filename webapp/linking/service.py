@@ -232,7 +232,7 @@ class LinkingService:
             self.store.attempts.save_orcid_answer(attempt.id, orcid_id, name)
             return self.store.attempts.get(attempt.id) or attempt
         if holder.person_key == attempt.person_key:
-            self.store.attempts.close_for_link(attempt.id, "unchanged", holder.id, now)
+            self.store.attempts.close_for_link(attempt.id, "unchanged", holder, now)
             return self.store.attempts.get(attempt.id) or attempt
         if person.organisation.asks_holder and self.current_link(person) is None:
             self.store.attempts.save_claim(attempt.id, orcid_id, name, now + CLAIM_LIFETIME)

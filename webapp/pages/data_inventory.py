@@ -227,6 +227,7 @@ EVENTS: Labels = MappingProxyType(
         "orcid-token-read": gettext_noop(
             "a system of your organisation fetched the access that you permitted at ORCID"
         ),
+        "permitted": gettext_noop("you permitted something at ORCID, beside learning the iD"),
         "permissions-removed": gettext_noop("you took back what you had permitted at ORCID"),
         "person-searched": gettext_noop("somebody who looks after this service looked at your connection"),
     }
@@ -260,6 +261,7 @@ FACTS: Labels = MappingProxyType(
         "into": gettext_noop("Organisation since then"),
         "section": gettext_noop("Section of your ORCID record"),
         "put_code": gettext_noop("Number of the entry at ORCID"),
+        "client": gettext_noop("By whose client ORCID was asked"),
     }
 )
 """The meaning of a fact of an audit event, by its name."""
