@@ -10,7 +10,6 @@ from tests.gallery.rendering import ACCOUNT, OLD
 from tests.support.affiliation import BOTH, NAME, NOTHING, SETTINGS
 from tests.support.factories import NOON, UNIVERSITY, make_consent
 from tests.support.service import authorize_at_orcid, with_own_client
-from webapp.linking.service import NotAgreed
 
 
 def person(context):
@@ -40,7 +39,7 @@ def affiliation_off(context):
     return person(context).get("/me/affiliation")
 
 
-@page_state("POST /me/affiliation", NotAgreed)
+@page_state("POST /me/affiliation")
 def affiliation_without_a_tick(context):
     context.link()
     maija = person(context)
