@@ -36,6 +36,7 @@ _PREFIX: Final = "orcid-connect:"
 NOT_PERMITTED: Final = "there is no permission at ORCID, or the person took it back; nothing is written"
 DELETED: Final = "the person deleted the item at ORCID; it is not written again"
 NO_TOKEN: Final = "no access token is left with which the item could be ended"  # noqa: S105 - a message
+UNEXPECTED_BODY: Final = "ORCID's answer is JSON of another form"
 ADDED_UNSEEN: Final = "ORCID added an item that it does not show yet"
 
 _MEMBERS: Final = ("department-name", "role-title", "start-date", "end-date", "organization", "url")
@@ -289,6 +290,8 @@ class _Try:
             self.transfer.store.record_statuses.schedule(item.orcid_id, self.now)
         if answer.code in {DEPRECATED, DEACTIVATED}:
             raise _Gone(answer)
+        if method == "GET" and answer.ok and answer.content and not _is_expected(answer.content, item.section, put_code):
+            raise DeliveryFailed(DeliveryResult(Outcome.TEMPORARY, UNEXPECTED_BODY))
         return answer
 
     def _set(
@@ -320,6 +323,23 @@ def _ids_sent_back(found: _Content) -> list[dict[str, Any]]:
 def _sent_back(found: _Content) -> dict[str, Any]:
     content: dict[str, Any] = {name: found.get(name) for name in _MEMBERS}
     return {**content, "external-ids": {"external-id": _ids_sent_back(found)}}
+
+
+def _is_expected(content: Any, section: AffiliationSection, put_code: str | None) -> bool:
+    # Whether all that is read of an answer has the types that ORCID documents
+    try:
+        items = [content]
+        if put_code is None:
+            items = [one[f"{section}-summary"] for group in content["affiliation-group"] for one in group["summaries"]]
+        for item in items:
+            int(_put_code(item))
+            _source(item)
+            _external_ids(item)
+            organisation = item.get("organization") or {}
+            (organisation.get("disambiguated-organization") or {}).get("disambiguated-organization-identifier")
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+    return True
 
 
 def _source(found: _Content) -> str:

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from cryptography.fernet import Fernet
 
-from resolver_connector.orcid.member_api import LONGEST_WAIT, MemberApi
+from resolver_connector.orcid.member_api import LONGEST_WAIT, ApiAnswer, MemberApi
 from resolver_connector.orcid.revocation import RevocationQueue, Revoker
 from resolver_connector.orcid.sealing import TokenSealer
 from resolver_connector.transfers.base import DeliveryFailed
@@ -548,6 +548,46 @@ def test_numbers_as_text_make_no_difference(bench):
     bench.remove()
     assert bench.work() == "stored"
     assert bench.rows() == [("employment", "closed")]
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_json_of_another_form_is_tried_again(bench, monkeypatch):
+    """Nothing is added by it, and it is no error of the service."""
+    bench.permit()
+    summary = {"put-code": 7, "source": {"source-client-id": {"path": MEMBER.client_id}}}
+    odd = [
+        *(None, "x", {}, {"summaries": None}, {"summaries": [None]}, {"summaries": [{"employment-summary": "x"}]}),
+        *(
+            {"summaries": [{"employment-summary": {**summary, **each}}]}
+            for each in (
+                *({"source": "x"}, {"source": {"source-client-id": ["x"]}}, {"put-code": ""}, {"put-code": None}),
+                *({"external-ids": "x"}, {"external-ids": {"external-id": [None]}}, {"external-ids": [1]}),
+                *({"organization": "x"}, {"organization": {"disambiguated-organization": "x"}}),
+            )
+        ),
+    ]
+    real, answers = MemberApi.request, []
+
+    def request(api, method, *args):
+        return ApiAnswer(200, answers[0]) if method == "GET" else real(api, method, *args)
+
+    monkeypatch.setattr(MemberApi, "request", request)
+    for each in odd:
+        answers[:] = [{"affiliation-group": [each]}]
+        assert bench.work(minutes=300) == "temporary"
+        bench.store.affiliations.queue(bench.current, NAME, bench.now)
+    answers[:] = [{"affiliation-group": None}]
+    assert bench.work(minutes=300) == "temporary"
+    monkeypatch.undo()
+    bench.store.affiliations.queue(bench.current, NAME, bench.now)
+    assert bench.work(minutes=300) == "stored"
+    assert len(bench.items()) == 1
+
+    # The item itself
+    bench.say(replace(STAFF, title="Professor"))
+    monkeypatch.setattr(MemberApi, "request", request)
+    answers[:] = [{"put-code": bench.items()[0].put_code, "external-ids": [None]}]
+    assert bench.work(minutes=300) == "temporary"
 
 
 @pytest.mark.parametrize("fault", ["html", "5xx", "empty_body", "wrong_json", "cut"])
