@@ -290,7 +290,12 @@ class _Try:
             self.transfer.store.record_statuses.schedule(item.orcid_id, self.now)
         if answer.code in {DEPRECATED, DEACTIVATED}:
             raise _Gone(answer)
-        if method == "GET" and answer.ok and answer.content and not _is_expected(answer.content, item.section, put_code):
+        if (
+            method == "GET"
+            and answer.ok
+            and answer.content
+            and not _is_expected(answer.content, item.section, put_code)
+        ):
             raise DeliveryFailed(DeliveryResult(Outcome.TEMPORARY, UNEXPECTED_BODY))
         return answer
 

@@ -58,7 +58,7 @@ ERRORS: Mapping[int, tuple[Outcome, str]] = MappingProxyType(
         9015: (Outcome.REFUSED, _NO_PERMISSION),
         9016: (Outcome.REFUSED, "the record is not at ORCID"),
         9017: (Outcome.REFUSED, "the access token is for another record"),
-        9018: (Outcome.REFUSED, "ORCID locked the record"),
+        9018: (Outcome.TEMPORARY, "ORCID locked the record"),  # a lock is often lifted
         9019: (Outcome.REFUSED, _SERVICE_FAULT),
         9020: (Outcome.REFUSED, _SERVICE_FAULT),
         9021: (Outcome.CONFLICT, "ORCID has an item with the same external id, which is not the service's"),

@@ -472,7 +472,7 @@ def result_of(status, *, code=None, error=None, body=None, headers=()):
         ({"status": 403, "code": 9035}, "refused", "this service"),
         ({"status": 404, "code": 9016}, "refused", "not at ORCID"),
         ({"status": 404, "code": 9011}, "refused", "not at ORCID"),
-        ({"status": 409, "code": 9018}, "refused", "locked"),
+        ({"status": 409, "code": 9018}, "temporary", "locked"),
         ({"status": 409, "code": 9044}, "refused", "deactivated"),
         ({"status": 409, "code": 9036}, "refused", "claimed"),
         ({"status": 409, "code": 9021}, "conflict", "external id"),
@@ -521,7 +521,7 @@ def test_a_request_that_has_to_wait_too_long_is_not_sent():
 
 @pytest.mark.parametrize(
     ("state", "outcome"),
-    [("locked", "refused"), ("deactivated", "refused"), ("deprecated", "refused"), ("unclaimed", "refused")],
+    [("locked", "temporary"), ("deactivated", "refused"), ("deprecated", "refused"), ("unclaimed", "refused")],
 )
 def test_the_state_of_a_record_is_said_and_looked_up(bench, state, outcome):
     primary = {"primary": OTHER} if state == "deprecated" else {}
@@ -535,8 +535,26 @@ def test_the_state_of_a_record_is_said_and_looked_up(bench, state, outcome):
     # Nothing that was written is left to be ended on a record that is not in use any more
     bench.remove()
     gone = state in {"deactivated", "deprecated"}
-    assert bench.work(minutes=60) == ("stored" if gone else "refused")
+    # Of a locked record, the delivery before is still tried
+    assert bench.work(minutes=60) == ("stored" if gone else None if state == "locked" else "refused")
     assert bench.rows() == ([] if gone else [("employment", "written")])
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("end", End)
+def test_an_item_on_a_locked_record_ends_when_the_lock_is_lifted(bench, end):
+    bench.settings = SETTINGS.model_copy(update={"end": end})
+    bench.permit()
+    bench.work()
+    person = bench.simulator.users[MAIJA]
+    bench.simulator.users[MAIJA] = replace(person, state="locked")
+    bench.remove()
+    assert bench.work() == "temporary"
+    assert bench.delivery().state is DeliveryState.WAITING
+
+    bench.simulator.users[MAIJA] = person
+    assert bench.work(minutes=600) == "stored"
+    assert [bool(each.body["end-date"]) for each in bench.items()] == ([True] if end is End.DATE else [])
 
 
 def test_numbers_as_text_make_no_difference(bench):
