@@ -385,8 +385,14 @@ def _get_orcid_token(connector: Connector, client: Client, environ: Environ, pat
         or (organisation.needs_stable_id and not request.person.stable_id)
     ):
         raise NoToken(TokenError.NO_LINK, "the account has no ORCID iD that is released")
-    tokens = connector.store.orcid_tokens.list_for_link(link.id)
-    token = request.choose([each for each in tokens if each.client_id == client.orcid_client_id], connector.clock())
+    stored = connector.store.orcid_tokens
+    tokens = [each for each in stored.list_for_link(link.id) if each.client_id == client.orcid_client_id]
+    for reported in [each for each in tokens if request.reports(each, connector.sealer)]:
+        if stored.record_withdrawn(reported.id, connector.clock(), client.credential) is not None:
+            facts = {"organisation": organisation.id, "client": reported.client_id}
+            _log.info("orcid-permission-withdrawn", extra={"facts": facts})
+        tokens = [each for each in stored.list_for_link(link.id) if each.client_id == client.orcid_client_id]
+    token = request.choose(tokens, connector.clock())
     value = open_token(token, connector.sealer)
     # Before the token is handed out: if it cannot be recorded, the client gets none
     facts = {"credential": client.credential, "scope": token.scope}

@@ -47,12 +47,14 @@ class TokenRequest:
     person: RequestedPerson
     scope: frozenset[str]
     """The scopes that the token must have; empty accepts any permission."""
+    refused: str = ""
+    """An access token that ORCID refused; empty if the client reports none."""
 
     @classmethod
     def parse(cls, organisation: Organisation, environ: Environ, path: str) -> TokenRequest:
         """Parse the account in the path, and the body.
 
-        The body may be absent, or `{"scope": "/read-limited"}`.
+        The body may be absent, or `{"scope": "/read-limited", "refused": "..."}` with both or one of the members.
 
         Raises:
             BadRequest: If the account or the scope is not valid, or the body has another member.
@@ -60,13 +62,22 @@ class TokenRequest:
         """
         person = RequestedPerson.parse(organisation, environ, path.removesuffix(TOKEN_SUFFIX))
         body = read_json_object(environ, optional=True)
-        scope = body.pop("scope", "")
-        if body or not isinstance(scope, str):
-            raise BadRequest('the body is neither empty nor {"scope": "..."}')
+        scope, refused = body.pop("scope", ""), body.pop("refused", "")
+        if body or not isinstance(scope, str) or not isinstance(refused, str):
+            raise BadRequest('the body is neither empty nor {"scope": "...", "refused": "..."}')
         wanted = frozenset(scope.split(" ") if scope else ())
         if not wanted <= {*PERMISSIONS}:
             raise BadRequest(f"scope has others than {', '.join(PERMISSIONS)}")
-        return cls(person, wanted)
+        return cls(person, wanted, refused)
+
+    def reports(self, token: OrcidToken, sealer: TokenSealer | None) -> bool:
+        """Return whether the client reports that ORCID refused this token."""
+        if not self.refused or token.withdrawn_at is not None:
+            return False
+        try:
+            return open_token(token, sealer) == self.refused
+        except TokenRefused:
+            return False
 
     def choose(self, tokens: Collection[OrcidToken], now: datetime) -> OrcidToken:
         """Return the newest of a link's tokens that has the scope.

@@ -15,7 +15,16 @@ from shibboleth.account_holder import parse_stable_id
 from shibboleth.orcid_id import Registry
 from sql.records import OrcidToken, RecordState
 from tests.support.factories import NOON, UNIVERSITY, answered, make_client, make_consent, make_organisation
-from tests.support.service import CLIENT_ID, OWN_CLIENT_ID, TOKEN_KEY, ask
+from tests.support.service import (
+    CLIENT_ID,
+    OWN_CLIENT_ID,
+    TOKEN_KEY,
+    WebClient,
+    ask,
+    make_orcid_client,
+    make_web_app,
+)
+from webapp.app import make_app
 
 READ, UPDATE, PERSON = PERMISSIONS
 ACCOUNT = "maija@yliopisto.example"
@@ -126,6 +135,7 @@ def test_it_is_the_newest_that_has_the_scope(store, scope, token):
         ([(OWN_CLIENT_ID, READ)], {"scope": f"\xa0{READ}"}, (400, None)),
         ([(OWN_CLIENT_ID, READ), (OWN_CLIENT_ID, UPDATE)], {"scope": f"{READ}\u2003{UPDATE}"}, (400, None)),
         ([(OWN_CLIENT_ID, READ)], {"scope": READ, "refresh": True}, (400, None)),
+        ([(OWN_CLIENT_ID, READ)], {"refused": True}, (400, None)),
         ([(OWN_CLIENT_ID, READ)], b"scope", (400, None)),
     ],
 )
@@ -151,6 +161,49 @@ def test_a_permission_that_was_taken_back_at_orcid_is_not_used(store):
     store.orcid_tokens.record_withdrawn("token-0", NOON)
 
     assert refusal(fetch(connector(store))) == (409, TokenError.WITHDRAWN)
+
+
+def withdrawn(store):
+    return [each for each in store.audit.list_events(UNIVERSITY, ACCOUNT) if each.kind == "permission-withdrawn"]
+
+
+def test_a_system_reports_that_orcid_refused_a_token(store):
+    give(store, *GRANTS)
+    app = connector(store)
+
+    # The older one alone: what was permitted later still works
+    assert json.loads(fetch(app, {"refused": "access-1"}).body)["access_token"] == "access-2"
+    assert refusal(fetch(app, {"scope": UPDATE, "refused": "access-1"})) == (409, TokenError.WITHDRAWN)
+    assert refusal(fetch(app, {"refused": "access-2"})) == (409, TokenError.WITHDRAWN)
+
+    told = [(each.actor, each.at, each.facts["credential"], each.facts["scope"]) for each in withdrawn(store)]
+    assert told == [
+        ("organisation", LATER, "cris", f"{UPDATE} {PERSON} {READ}"),
+        ("organisation", LATER, "cris", READ),
+    ]
+    page = WebClient(make_app(make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), lambda: LATER)))
+    text = page.get("/me").text
+    assert text.count("A system of your organisation reported that ORCID does not accept any more") == 2
+    assert "ORCID told us that you have taken back" not in text
+
+
+@pytest.mark.parametrize("refused", ["", "access-9", "refresh-0", "\ud800", "service's"])
+def test_a_report_of_another_token_changes_nothing(store, refused):
+    give(store, (OWN_CLIENT_ID, READ), (CLIENT_ID, "/authenticate"))
+    refused = "access-1" if refused == "service's" else refused
+
+    assert json.loads(fetch(connector(store), {"refused": refused}).body)["access_token"] == "access-0"
+    assert withdrawn(store) == []
+    assert {each.withdrawn_at for each in store.orcid_tokens.list_for_person(UNIVERSITY, ACCOUNT)} == {None}
+
+
+def test_a_report_of_a_token_that_no_key_opens_changes_nothing(store):
+    give(store, (OWN_CLIENT_ID, READ))
+
+    reply = fetch(connector(store, keys=()), {"refused": "access-0"})
+
+    assert refusal(reply) == (409, TokenError.UNREADABLE)
+    assert withdrawn(store) == []
 
 
 @pytest.mark.parametrize("end", ["taken back here", "removed"])

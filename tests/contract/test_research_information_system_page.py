@@ -69,7 +69,7 @@ def objects(text):
 
 
 def test_the_lines_of_the_page_work_in_their_order(run, store, clock):
-    put, delete, dry_run, post, ndjson, replace, pending, one, every, _ = docs.blocks(PAGE, "sh")
+    put, delete, dry_run, post, ndjson, replace, pending, one, every, *_ = docs.blocks(PAGE, "sh")
     shown_put, shown_delete, shown_one, _ = (json.loads(block) for block in docs.blocks(PAGE, "json"))
     shown_dry_run, shown_replace = map(objects, docs.blocks(PAGE, "ndjson"))
 
@@ -100,7 +100,7 @@ def test_the_lines_of_the_page_work_in_their_order(run, store, clock):
 
 
 def test_a_token_is_fetched_as_the_page_shows(run, store):
-    (*_, fetch), (*_, shown) = docs.blocks(PAGE, "sh"), map(json.loads, docs.blocks(PAGE, "json"))
+    (*_, fetch, report), (*_, shown) = docs.blocks(PAGE, "sh"), map(json.loads, docs.blocks(PAGE, "json"))
     orcid_id, expires_at = OrcidId.parse(shown["orcid"]), datetime.fromisoformat(shown["expires_at"])
     attempt = answered(store, "maija@example.org", orcid_id, "example-org")
     sealed = TokenSealer([TOKEN_KEY]).seal("some", TokenPair(shown["access_token"]))
@@ -111,6 +111,8 @@ def test_a_token_is_fetched_as_the_page_shows(run, store):
     assert objects(run(fetch)) == [shown]
     refused = objects(run(fetch.replace("/activities/update", "/person/update")))[0]["code"]
     assert refused == TokenError.SCOPE_NOT_GRANTED
+    assert objects(run(report))[0]["code"] == TokenError.WITHDRAWN
+    assert objects(run(fetch))[0]["code"] == TokenError.WITHDRAWN
 
 
 def test_the_tables_have_every_outcome_code_and_limit():

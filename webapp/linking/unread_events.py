@@ -69,6 +69,10 @@ EVENT_TEXTS: Mapping[str, str] = MappingProxyType(
 )
 """What others did to a link, by the event's kind; of other kinds the person is not told here."""
 
+_REPORTED_TEXT = gettext_noop(
+    "A system of your organisation reported that ORCID does not accept any more what you had allowed there. Your ORCID "
+    "iD stays connected. To allow it again, connect your iD again."
+)
 _CLAIM_TEXT = gettext_noop("The connection of the ORCID iD that you claimed was moved to your account.")
 
 
@@ -159,7 +163,11 @@ def _unread_event(event: Event) -> UnreadEvent:
     reason, source = event.facts.get("reason", ""), event.facts.get("source", "")
     if reason in REASON_TEXTS:
         return UnreadEvent(REASON_TEXTS[reason], event.actor, event.at, source=source)
-    text = _CLAIM_TEXT if event.kind == "moved" and "attempt" in event.facts else EVENT_TEXTS[event.kind]
+    text = EVENT_TEXTS[event.kind]
+    if event.kind == "moved" and "attempt" in event.facts:
+        text = _CLAIM_TEXT
+    elif event.kind == "permission-withdrawn" and "credential" in event.facts:
+        text = _REPORTED_TEXT
     authenticated_at = parse_optional_timestamp(event.facts.get("authenticated_at"))
     other = OrcidId.parse(event.facts["orcid"]) if event.kind == REFUSED_ATTESTATION else None
     return UnreadEvent(text, event.actor, event.at, reason, source, authenticated_at, other)

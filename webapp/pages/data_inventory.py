@@ -203,7 +203,7 @@ EVENTS: Labels = MappingProxyType(
         **OUTCOMES,
         "delivered": gettext_noop("an interface of your organisation took a change"),
         "dead-letter": gettext_noop("an interface of your organisation did not take a change, and we stopped trying"),
-        "permission-withdrawn": gettext_noop("ORCID said that you took the permission back there"),
+        "permission-withdrawn": gettext_noop("ORCID did not accept any more what you had permitted there"),
         "deprovisioned": gettext_noop("your organisation said that you have left"),
         "suspended": gettext_noop("ORCID has deactivated or locked the iD, and it is not released"),
         "resumed": gettext_noop("the iD is in use at ORCID again, and it is released"),

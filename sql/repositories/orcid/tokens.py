@@ -83,11 +83,16 @@ class OrcidTokenRepository(Repository):
             transaction.insert_event("permissions-removed", "person", link.person_key, facts)
         return True
 
-    def record_withdrawn(self, token_id: str, now: datetime) -> OrcidToken | None:
+    def record_withdrawn(self, token_id: str, now: datetime, credential: str | None = None) -> OrcidToken | None:
         """Store that the person took the permission of a pair back at ORCID.
 
         ORCID ends all pairs of the client then, so the link's earlier ones are marked too; a later one may have been
         permitted after that. The link goes on. The event `permission-withdrawn` is written for its person, once.
+
+        Args:
+            token_id: The pair.
+            now: The time.
+            credential: That of the organisation's system which reported it; None if the service noticed it itself.
 
         Returns:
             None if that was known, the pair is revoked, or its link has ended: then the person is not told.
@@ -108,7 +113,9 @@ class OrcidTokenRepository(Repository):
             orcid_id = rows.orcid_id_from_row(row)
             scope = " ".join(sorted({each for taken in found for each in taken["scope"].split()}))
             facts = {"orcid": orcid_id.uri, "account": row["account"], "link": row["link"], "scope": scope}
-            transaction.insert_event("permission-withdrawn", "service", row["person_key"], facts)
+            facts |= {} if credential is None else {"credential": credential}
+            actor = "service" if credential is None else "organisation"
+            transaction.insert_event("permission-withdrawn", actor, row["person_key"], facts)
         return replace(rows.orcid_token_from_row(row, orcid_id, row["person_key"]), withdrawn_at=now)
 
     def make_due(self, now: datetime, former_clients: Collection[str] = ()) -> int:
