@@ -158,7 +158,7 @@ def test_the_page_says_how_it_stands_and_what_to_do(bench, what, words):
     if what == "permission":
         bench.simulator.revoke_grants(MAIJA, MEMBER.client_id)
     if what == "refused":
-        bench.simulator.users[MAIJA] = replace(bench.simulator.users[MAIJA], state="locked")
+        bench.simulator.users[MAIJA] = replace(bench.simulator.users[MAIJA], state="unclaimed")
     bench.work()
     if what == "deleted":
         bench.simulator.remove_item(MAIJA, bench.items()[0].put_code)
@@ -171,7 +171,7 @@ def test_the_page_says_how_it_stands_and_what_to_do(bench, what, words):
     assert ('name="agree"' in page.text) == (what in {"deleted", "refused"})
     assert 'name="stop"' in page.text
     if what == "refused":
-        assert "ORCID locked the record" in page.text
+        assert "the record has not been claimed by its person" in page.text
     if what == "deleted":
         tick(maija, agree="yes")
         bench.work()
