@@ -498,6 +498,8 @@ class AffiliationItemState(StrEnum):
     """It has an end date."""
     DELETED = "deleted"
     """The person deleted it at ORCID."""
+    LEFT = "left"
+    """Nothing was added: another system of the organisation has written the affiliation."""
 
     @property
     def open(self) -> bool:

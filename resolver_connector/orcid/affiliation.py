@@ -35,6 +35,7 @@ EXTERNAL_ID_TYPE: Final = "source-work-id"
 _PREFIX: Final = "orcid-connect:"
 NOT_PERMITTED: Final = "there is no permission at ORCID, or the person took it back; nothing is written"
 DELETED: Final = "the person deleted the item at ORCID; it is not written again"
+LEFT: Final = "another system of the organisation has written it with the same client; nothing is added"
 NO_TOKEN: Final = "no access token is left with which the item could be ended"  # noqa: S105 - a message
 UNEXPECTED_BODY: Final = "ORCID's answer is JSON of another form"
 ADDED_UNSEEN: Final = "ORCID added an item that it does not show yet"
@@ -150,9 +151,16 @@ class _Try:
         return DeliveryResult(Outcome.ALREADY_THERE, NOT_PERMITTED)
 
     def _write_with(self, token: AccessToken, item: AffiliationItem, said: Affiliation) -> DeliveryResult:
-        found = self._find(token, item) if item.put_code is None else self._read(token, item, item.put_code)
-        if found is None and item.put_code is not None:
-            return self._set(item, AffiliationItemState.DELETED, DELETED)
+        if item.put_code is not None:
+            found = self._read(token, item, item.put_code)
+            if found is None:
+                return self._set(item, AffiliationItemState.DELETED, DELETED)
+            return self._change(token, item, said, found)
+        found, by_others = self._find(token, item)
+        if found is None and by_others:
+            if item.state is AffiliationItemState.LEFT:
+                return DeliveryResult(Outcome.ALREADY_THERE, LEFT)
+            return self._set(item, AffiliationItemState.LEFT, LEFT)
         if found is None:
             answer = self._request("POST", token, item, "", self._content(item, said, {}))
             if answer.ok and answer.put_code:
@@ -160,9 +168,12 @@ class _Try:
             if not answer.ok and answer.code != DUPLICATE:
                 raise DeliveryFailed(answer.failure())
             # ORCID has the item, though its list did not show it
-            found = self._read(token, item, answer.put_code) if answer.put_code else self._find(token, item)
+            found = self._read(token, item, answer.put_code) if answer.put_code else self._find(token, item)[0]
             if found is None or not _is_own(found, token, item):
                 raise DeliveryFailed(DeliveryResult(Outcome.TEMPORARY, ADDED_UNSEEN) if answer.ok else answer.failure())
+        return self._change(token, item, said, found)
+
+    def _change(self, token: AccessToken, item: AffiliationItem, said: Affiliation, found: _Content) -> DeliveryResult:
         put_code, content = _put_code(found), self._content(item, said, found)
         if content != _sent_back(found):
             answer = self._request("PUT", token, item, put_code, {"put-code": int(put_code), **content})
@@ -217,7 +228,7 @@ class _Try:
     def _end_with(self, token: AccessToken, item: AffiliationItem) -> DeliveryResult:
         put_code, found = item.put_code, None
         if put_code is None or self.transfer.settings.end is End.DATE:
-            found = self._find(token, item) if put_code is None else self._read(token, item, put_code)
+            found = self._find(token, item)[0] if put_code is None else self._read(token, item, put_code)
             if found is None:
                 return self._forget(item)
             put_code = _put_code(found)
@@ -243,10 +254,11 @@ class _Try:
 
     # Requests and results
 
-    def _find(self, token: AccessToken, item: AffiliationItem) -> _Content | None:
-        """Return the item, or another one of the client for the same affiliation.
+    def _find(self, token: AccessToken, item: AffiliationItem) -> tuple[_Content | None, bool]:
+        """Return the item, and whether another system has written the affiliation with the same client.
 
-        The service wrote that for an earlier link, or the organisation's other systems wrote it.
+        An item that the service wrote for an earlier link is used again. What another system wrote is not the service's
+        to change or to end.
         """
         answer = self._request("GET", token, item, None)
         groups = (answer.content or {}).get("affiliation-group")
@@ -254,15 +266,15 @@ class _Try:
             raise DeliveryFailed(answer.failure())
         summaries = [one.get(f"{item.section}-summary") or {} for group in groups for one in group["summaries"]]
         client = [each for each in summaries if _source(each) == token.client_id]
-        found = [each for each in client if _external_id(item) in _external_ids(each)]
-        found += [each for each in client if self._is_same_affiliation(each)]
-        return found[0] if found else None
+        there = [each for each in client if self._ror_of(each) == self.transfer.settings.ror]
+        own = [each for each in client if _external_id(item) in _external_ids(each)]
+        own += [each for each in there if any(one.startswith(_PREFIX) for one in _external_ids(each))]
+        return (own[0] if own else None), any(not each.get("end-date") for each in there)
 
-    def _is_same_affiliation(self, found: _Content) -> bool:
+    @staticmethod
+    def _ror_of(found: _Content) -> object:
         organisation = (found.get("organization") or {}).get("disambiguated-organization") or {}
-        if organisation.get("disambiguated-organization-identifier") != self.transfer.settings.ror:
-            return False
-        return not found.get("end-date") or any(each.startswith(_PREFIX) for each in _external_ids(found))
+        return organisation.get("disambiguated-organization-identifier")
 
     def _read(self, token: AccessToken, item: AffiliationItem, put_code: str) -> _Content | None:
         answer = self._request("GET", token, item, put_code)

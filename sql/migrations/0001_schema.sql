@@ -237,13 +237,14 @@ create table affiliation_permissions (
 create table affiliation_items (
     link_id text not null references links (id) on delete cascade,
     section text not null check (section in ('education', 'employment')),
-    -- ORCID's number of the item; null while it is not known whether ORCID added it
+    -- ORCID's number of the item; null while it is not known whether ORCID added it, and where there is none
     put_code text,
-    -- `closed`: it has an end date; `deleted`: the person deleted it at ORCID
-    state text not null check (state in ('pending', 'written', 'closed', 'deleted')),
+    -- `closed`: it has an end date; `deleted`: the person deleted it at ORCID; `left`: nothing was added, because another
+    -- system of the organisation has written the affiliation
+    state text not null check (state in ('pending', 'written', 'closed', 'deleted', 'left')),
     changed_at text not null,
     primary key (link_id, section),
-    check ((put_code is null) = (state = 'pending'))
+    check ((put_code is null) = (state in ('pending', 'left')))
 );
 
 -- The requests that each ORCID client may send to the member API: when, in milliseconds since 1970, the next one may be

@@ -18,7 +18,7 @@ from resolver_connector.transfers.orcid import End
 from shibboleth.deadline import Deadline
 from sql.engines.base import queries
 from sql.migrate import migrate
-from sql.records import DeliveryState
+from sql.records import AffiliationSection, DeliveryState
 from sql.store import open_store
 from tests.support.affiliation import (
     ACCOUNT,
@@ -251,29 +251,67 @@ def test_a_duplicate_that_the_list_did_not_show_is_read_back(bench):
     assert bench.requests() == ["GET employments", "POST employment", "GET employment/n", "PUT employment/n"]
 
 
-def test_what_the_organisations_own_system_wrote_is_taken_over_with_what_it_knows(bench):
+@pytest.mark.parametrize("settings", [SETTINGS, DELETE], ids=["date", "delete"])
+def test_an_item_of_another_system_of_the_organisation_is_never_changed_or_ended(bench, settings):
+    bench.settings = settings
+    theirs = bench.add_item_of_another_system()
+    before = dict(theirs.body)
+
     bench.permit()
-    bench.work()
-    start = {"year": {"value": "2024"}, "month": {"value": "08"}, "day": None}
-    (item,) = bench.items()
-    body = {**item.body, "start-date": start, "external-ids": {"external-id": []}, "department-name": "Old"}
-    bench.simulator.remove_item(MAIJA, item.put_code)
-    theirs = bench.simulator.add_item(MAIJA, "employment", MEMBER.client_id, body)
-    foreign = bench.simulator.add_item(MAIJA, "employment", None, body)
-    past = {**body, "end-date": {"year": {"value": "2025"}, "month": None, "day": None}}
-    bench.simulator.add_item(MAIJA, "employment", MEMBER.client_id, past)
-    elsewhere = {**body, "organization": {**body["organization"], "disambiguated-organization": None}}
-    bench.simulator.add_item(MAIJA, "employment", MEMBER.client_id, elsewhere)
-    bench.say(NOTHING)
+    assert bench.work() == "stored"
+    bench.say(replace(STAFF, title="Lecturer"))
+    assert bench.work() == "already-there"
+    assert bench.rows() == [("employment", "left")]
+    bench.remove()
     bench.work()
 
-    bench.say(STAFF)
+    assert [each.body for each in bench.items()] == [before]
+    assert bench.requests() == []
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, DELETE], ids=["date", "delete"])
+def test_the_end_of_an_item_that_never_arrived_ends_no_item_of_another_system(bench, settings):
+    bench.settings = settings
+    bench.permit()
+    bench.store.affiliations.add_item(bench.current.id, AffiliationSection.EMPLOYMENT, bench.now)
+    theirs = bench.add_item_of_another_system()
+    before = dict(theirs.body)
+
+    bench.stop()
+    bench.work()
+
+    assert [each.body for each in bench.items()] == [before]
+    assert bench.rows() == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"end-date": {"year": {"value": "2025"}, "month": None, "day": None}},
+        {"organization": {"name": "Another", "address": {"city": "Turku", "region": None, "country": "FI"}}},
+    ],
+    ids=["past", "another organisation"],
+)
+def test_another_affiliation_on_the_record_keeps_none_from_being_added(bench, changes):
+    bench.add_item_of_another_system(**changes)
+
+    bench.permit()
     assert bench.work() == "stored"
 
-    first, *others = bench.items()
-    assert (first.put_code, len(others)) == (theirs.put_code, 2)
-    assert (theirs.body["start-date"], theirs.body["department-name"]) == (start, "Department of Examples")
-    assert foreign.body == body
+    assert len(bench.items()) == 2
+    assert bench.rows() == [("employment", "written")]
+
+
+def test_an_item_that_another_system_has_ended_is_no_reason_any_more(bench):
+    theirs = bench.add_item_of_another_system()
+    bench.permit()
+    bench.work()
+
+    bench.simulator.remove_item(MAIJA, theirs.put_code)
+    bench.say(replace(STAFF, title="Lecturer"))
+    assert bench.work() == "stored"
+
+    assert bench.rows() == [("employment", "written")]
 
 
 def test_a_replaced_id_ends_the_item_on_the_old_record(bench):

@@ -94,6 +94,16 @@ def test_it_can_be_stopped_without_ending_the_link(bench):
     ]
 
 
+def test_an_entry_of_another_system_is_said_to_be_left_alone(bench):
+    bench.add_item_of_another_system()
+    maija = make_maija(bench)
+    tick(maija, agree="yes")
+    bench.work()
+
+    assert "Another system of your organisation has already written such an entry" in text(maija.get("/me/affiliation"))
+    assert "written by another system" in text(maija.get("/me"))
+
+
 @pytest.mark.parametrize("path", ["/me/affiliation", "/me", "/me/start", "/me/data", "/me/result/x"])
 def test_the_next_holder_of_the_account_neither_sees_nor_continues_it(bench, path):
     bench.store.links.remove(UNIVERSITY, ACCOUNT, "person", "to be made again", bench.now)

@@ -137,6 +137,27 @@ class Bench:
     def items(self, kind="employment", bare=MAIJA):
         return [each for each in self.simulator.items(bare, kind) if each.client_id == MEMBER.client_id]
 
+    def add_item_of_another_system(self, **changes):
+        """Add an employment that a system of the organisation has written with the same client."""
+        organisation = {
+            "name": "Example University",
+            "address": {"city": "Helsinki", "region": None, "country": "FI"},
+            "disambiguated-organization": {
+                "disambiguated-organization-identifier": ROR,
+                "disambiguation-source": "ROR",
+            },
+        }
+        body = {
+            "department-name": "Physics",
+            "role-title": "Professor",
+            "start-date": {"year": {"value": "2024"}, "month": {"value": "08"}, "day": None},
+            "end-date": None,
+            "organization": organisation,
+            "url": None,
+            "external-ids": {"external-id": []},
+        }
+        return self.simulator.add_item(MAIJA, "employment", MEMBER.client_id, body | changes)
+
     def requests(self):
         """The methods and sections of the requests since the worker began."""
         found = self.simulator.call_log.list_requests()

@@ -222,6 +222,9 @@ EVENTS: Labels = MappingProxyType(
         "affiliation-written": gettext_noop("your organisation wrote an entry to your ORCID record"),
         "affiliation-closed": gettext_noop("the entry on your ORCID record got an end date"),
         "affiliation-removed": gettext_noop("the entry is not on your ORCID record any more"),
+        "affiliation-left": gettext_noop(
+            "your organisation already has an entry on your ORCID record, so none was added"
+        ),
         "affiliation-deleted": gettext_noop("you had deleted the entry at ORCID, and it is not written again"),
         "person-looked-up": gettext_noop("a system of your organisation asked which account has the iD"),
         "orcid-token-read": gettext_noop(

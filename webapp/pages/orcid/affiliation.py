@@ -31,7 +31,8 @@ CONSENTS: Mapping[str, str] = MappingProxyType(
         "date": gettext_noop(
             "I agree that %(organisation)s writes to my ORCID record what it says of me when I sign in here: that I "
             "work or study there, with department and title where it has them. It keeps the entry up to date, and "
-            "gives it an end date when that is no longer so. I can stop this here at any time."
+            "gives it an end date when that is no longer so, or deletes it if I have taken the permission back at "
+            "ORCID. I can stop this here at any time."
         ),
         "delete": gettext_noop(
             "I agree that %(organisation)s writes to my ORCID record what it says of me when I sign in here: that I "
@@ -54,6 +55,8 @@ class AffiliationState(StrEnum):
     WRITTEN = "written"
     NOTHING = "nothing"
     """The organisation says nothing of the person that is written."""
+    LEFT = "left"
+    """Another system of the organisation has written the entry."""
     DELETED = "deleted"
     """The person deleted the entry at ORCID."""
     NOT_PERMITTED = "not-permitted"
@@ -90,6 +93,13 @@ STATE_TEXTS: Mapping[AffiliationState, tuple[str, str]] = MappingProxyType(
                 "it is written then."
             ),
         ),
+        AffiliationState.LEFT: (
+            gettext_noop("written by another system"),
+            gettext_noop(
+                "Another system of your organisation has already written such an entry to your ORCID record, so "
+                "nothing was added. That entry is not changed or ended here."
+            ),
+        ),
         AffiliationState.DELETED: (
             gettext_noop("deleted by you at ORCID"),
             gettext_noop("You deleted the entry at ORCID, so it is not written again. Tick the box to have it back."),
@@ -108,6 +118,18 @@ STATE_TEXTS: Mapping[AffiliationState, tuple[str, str]] = MappingProxyType(
     }
 )
 """The short and the long text of each state."""
+
+
+_SHOWN: Mapping[AffiliationItemState, AffiliationState] = MappingProxyType(
+    {
+        AffiliationItemState.DELETED: AffiliationState.DELETED,
+        AffiliationItemState.WRITTEN: AffiliationState.WRITTEN,
+        AffiliationItemState.PENDING: AffiliationState.WRITTEN,
+        AffiliationItemState.CLOSED: AffiliationState.WRITTEN,
+        AffiliationItemState.LEFT: AffiliationState.LEFT,
+    }
+)
+"""What is said of several items: the first of these states that one has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +189,7 @@ def _state(
     if delivery is None or delivery.waiting:
         return AffiliationState.WAITING
     wanted = {each.state for each in items if each.section in permission.said.sections}
-    if AffiliationItemState.DELETED in wanted:
-        return AffiliationState.DELETED
-    return AffiliationState.WRITTEN if wanted else AffiliationState.NOTHING
+    return next((shown for each, shown in _SHOWN.items() if each in wanted), AffiliationState.NOTHING)
 
 
 def affiliation(context: AppContext, request: PageRequest) -> Page | Redirect:
