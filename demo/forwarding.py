@@ -16,6 +16,7 @@ FORWARDED_HEADERS: Final = (
     "Content-Type",
     "Cookie",
     "Host",
+    "If-Match",
     "If-None-Match",
     "Origin",
     "Referer",
