@@ -255,7 +255,7 @@ class _Try:
     # Requests and results
 
     def _find(self, token: AccessToken, item: AffiliationItem) -> tuple[_Content | None, bool]:
-        """Return the item, and whether another system has written the affiliation with the same client.
+        """Return the item, and whether another system wrote the affiliation.
 
         An item that the service wrote for an earlier link is used again. What another system wrote is not the service's
         to change or to end.

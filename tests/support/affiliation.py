@@ -138,7 +138,7 @@ class Bench:
         return [each for each in self.simulator.items(bare, kind) if each.client_id == MEMBER.client_id]
 
     def add_item_of_another_system(self, **changes):
-        """Add an employment that a system of the organisation has written with the same client."""
+        """Add an employment that another system wrote with the same client."""
         organisation = {
             "name": "Example University",
             "address": {"city": "Helsinki", "region": None, "country": "FI"},

@@ -92,7 +92,7 @@ def test_a_value_is_taken_as_it_is(words, command, argument):
         for text in (each.opts[0], "1")
     ]
     arguments = [each.name for each in command.params if isinstance(each, click.Argument)]
-    before = ["yliopisto", *["x"] * (arguments.index(argument.name) - 1)]
+    before = ["yliopisto", *["x"] * len(arguments)][: arguments.index(argument.name)]
     for value in [*ODD, *OPTIONS]:
         orders = [] if value in OPTIONS else [[*before, value, *needed], [*needed, *before, value]]
         for given in [*orders, [*needed, "--", *before, value], [*needed, *before, "--", value]]:

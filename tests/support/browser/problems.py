@@ -155,7 +155,7 @@ def callback_after_the_attempt_expired(user, context):
 @problem_journey("too-many-attempts")
 def start_one_attempt_too_many(user, context):
     user.sign_in("maija").continue_to_orcid_as(MAIJA)
-    person = "organisation, person_key, account, account_issued_at, stable_id, browser_hash"
+    person = "organisation, person_key, account, account_issued_at, stable_id, browser_hash, client_id, scope"
     columns = f"{person}, started_at, expires_at, orcid_name"
     with context.demo.database() as database:
         database.execute(
