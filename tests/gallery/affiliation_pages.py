@@ -25,10 +25,11 @@ def permit(context, said=BOTH, *, outcome="stored", state=AffiliationItemState.W
     for section in sorted(said.sections) if state else ():
         context.store.affiliations.add_item(link.id, section, NOON)
     for item in context.store.affiliations.list_items(UNIVERSITY, ACCOUNT):
-        context.store.affiliations.set_item(UNIVERSITY, ACCOUNT, item, state, NOON, put_code="1001")
+        code = None if state is AffiliationItemState.LEFT else "1001"
+        context.store.affiliations.set_item(UNIVERSITY, ACCOUNT, item, state, NOON, put_code=code)
     (delivery,) = context.store.deliveries.claim("worker", NOON, timedelta(minutes=1), 1)
     end = context.store.deliveries.dead_letter if outcome == "refused" else context.store.deliveries.complete
-    message = "ORCID locked the record (9018)" if outcome == "refused" else ""
+    message = "ORCID does not know a value of the item (9051)" if outcome == "refused" else ""
     end(delivery, "worker", outcome, message, NOON)
     return person(context)
 
@@ -46,11 +47,16 @@ def affiliation_without_a_tick(context):
     return maija.post("/me/affiliation", {"token": maija.token()})
 
 
-@page_state("POST /me/affiliation")
+@page_state("GET /me/affiliation")
 def affiliation_on_its_way(context):
     context.link()
     maija = person(context)
     return maija.get(maija.post("/me/affiliation", {"token": maija.token(), "agree": "yes"}).location)
+
+
+@page_state("GET /me/affiliation")
+def affiliation_of_another_system(context):
+    return permit(context, state=AffiliationItemState.LEFT).get("/me/affiliation")
 
 
 @page_state("GET /me/affiliation")

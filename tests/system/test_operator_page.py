@@ -49,6 +49,8 @@ set -euo pipefail
 umask 022
 touch {seed}/began
 for each in {not_here}; do eval "$each() {{ :; }}"; done
+# Reads what is sent to it: a command before a pipe must not fail
+curl() {{ case "$*" in *@-*) cat > /dev/null ;; esac; }}
 edit() {{ sed -i 's/example[.]org/new-org.example/' "$1"; }}
 EDITOR=edit
 mkdir -p /usr/local/src/orcid-connect /opt/orcid-connect

@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -253,7 +253,12 @@ def _write_samples(store: Store) -> list[_Sample]:
 
 
 def _configuration_samples(organisations: Organisations) -> Iterator[_Sample]:
-    yield "orcid_connect_build_info", (version("orcid-connect"),), 1
+    try:
+        installed = version("orcid-connect")
+    except PackageNotFoundError:
+        # A server may run the sources without an installation
+        installed = "unknown"
+    yield "orcid_connect_build_info", (installed,), 1
     for one in organisations:
         yield "orcid_connect_organisation_misconfigured", (one.id,), 0
     for organisation_id in sorted(organisations.misconfigured):
