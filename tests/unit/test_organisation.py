@@ -1,7 +1,7 @@
 import pytest
 
-from shibboleth.organisation import Organisations, UnknownOrganisation
-from tests.support.factories import POLYTECHNIC, UNIVERSITY_IDP, make_organisation
+from shibboleth.organisation import OrganisationMisconfigured, Organisations, UnknownOrganisation
+from tests.support.factories import POLYTECHNIC, POLYTECHNIC_IDP, UNIVERSITY_IDP, make_organisation
 
 BOTH = Organisations.of([make_organisation(), make_organisation(POLYTECHNIC)])
 
@@ -52,3 +52,14 @@ def test_a_name_that_is_not_told_in_a_language_is_told_in_english():
 
 def test_the_register_can_be_counted():
     assert (len(BOTH), len(list(BOTH)), len(Organisations())) == (2, 2, 0)
+
+
+def test_an_organisation_whose_settings_are_invalid_is_told_from_an_unknown_one():
+    register = Organisations.of([make_organisation()], {"saimaa": (POLYTECHNIC_IDP,)})
+
+    for look_up, name in ((register.by_id, "saimaa"), (register.by_entity_id, POLYTECHNIC_IDP)):
+        with pytest.raises(OrganisationMisconfigured):
+            look_up(name)
+    for look_up in (register.by_id, register.by_entity_id):
+        with pytest.raises(UnknownOrganisation):
+            look_up("elsewhere")
