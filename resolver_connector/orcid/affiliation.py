@@ -266,15 +266,10 @@ class _Try:
             raise DeliveryFailed(answer.failure())
         summaries = [one.get(f"{item.section}-summary") or {} for group in groups for one in group["summaries"]]
         client = [each for each in summaries if _source(each) == token.client_id]
-        there = [each for each in client if self._ror_of(each) == self.transfer.settings.ror]
+        there = [each for each in client if _ror(each) == self.transfer.settings.ror]
         own = [each for each in client if _external_id(item) in _external_ids(each)]
         own += [each for each in there if any(one.startswith(_PREFIX) for one in _external_ids(each))]
         return (own[0] if own else None), any(not each.get("end-date") for each in there)
-
-    @staticmethod
-    def _ror_of(found: _Content) -> object:
-        organisation = (found.get("organization") or {}).get("disambiguated-organization") or {}
-        return organisation.get("disambiguated-organization-identifier")
 
     def _read(self, token: AccessToken, item: AffiliationItem, put_code: str) -> _Content | None:
         answer = self._request("GET", token, item, put_code)
@@ -352,11 +347,15 @@ def _is_expected(content: Any, section: AffiliationSection, put_code: str | None
             int(_put_code(item))
             _source(item)
             _external_ids(item)
-            organisation = item.get("organization") or {}
-            (organisation.get("disambiguated-organization") or {}).get("disambiguated-organization-identifier")
+            _ror(item)
     except (AttributeError, KeyError, TypeError, ValueError):
         return False
     return True
+
+
+def _ror(found: _Content) -> object:
+    organisation = (found.get("organization") or {}).get("disambiguated-organization") or {}
+    return organisation.get("disambiguated-organization-identifier")
 
 
 def _source(found: _Content) -> str:

@@ -248,7 +248,7 @@ class MemberApi:
         return ApiAnswer(response.status, found, response.location, retry_after)
 
     def check(self, now: datetime, deadline: Deadline) -> DeliveryResult:
-        """Ask ORCID whether its API works (`apiStatus`); nobody's record is touched."""
+        """Ask ORCID whether its API works (`apiStatus`); no record is read."""
         try:
             answer = self.request("GET", "apiStatus", "", "", now, deadline)
         except DeliveryFailed as failed:

@@ -1,4 +1,4 @@
-"""An organisation whose file is invalid is left out, and stops nobody else."""
+"""An organisation whose file is invalid is left out, and affects no other one."""
 
 import json
 from datetime import UTC, datetime, timedelta
