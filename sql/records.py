@@ -232,7 +232,7 @@ class OrcidToken:
     sealed: str | None = field(default=None, repr=False)
     """Both tokens, encrypted; None once they are revoked."""
     withdrawn_at: datetime | None = None
-    """When ORCID refused the access token, because the person took the permission back there."""
+    """When ORCID refused the access token: it no longer accepts the permission."""
     revocation_due_at: datetime | None = None
     """Since when neither an open attempt nor a current link needs it."""
     next_try_at: datetime | None = None

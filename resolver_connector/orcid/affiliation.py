@@ -33,7 +33,7 @@ SCOPE: Final = Scope.ACTIVITIES_UPDATE
 """The OAuth scope that permits to write affiliations."""
 EXTERNAL_ID_TYPE: Final = "source-work-id"
 _PREFIX: Final = "orcid-connect:"
-NOT_PERMITTED: Final = "there is no permission at ORCID, or the person took it back; nothing is written"
+NOT_PERMITTED: Final = "there is no permission at ORCID, or ORCID no longer accepts it; nothing is written"
 DELETED: Final = "the person deleted the item at ORCID; it is not written again"
 LEFT: Final = "another system of the organisation has written it with the same client; nothing is added"
 NO_TOKEN: Final = "no access token is left with which the item could be ended"  # noqa: S105 - a message
@@ -61,7 +61,7 @@ _Content = Mapping[str, Any]
 
 
 class _Withdrawn(Exception):
-    """ORCID does not accept the access token any more."""
+    """ORCID refused the access token twice."""
 
 
 class _Gone(Exception):
@@ -220,7 +220,7 @@ class _Try:
             self.transfer.tokens.record_withdrawn(token.token_id, self.now)
             if item.put_code is None:
                 return DeliveryResult(Outcome.REFUSED, NO_TOKEN)
-            # With a token that the person took back, ORCID still deletes an item, and does nothing else with it
+            # With a permission that the person took back, ORCID still deletes an item, and does nothing else with it
             return self._delete(token, item, item.put_code)
         except _Gone:
             return self._forget(item)
@@ -290,8 +290,16 @@ class _Try:
         # put_code: None is the list of the section, and "" the section itself
         section = f"{item.section}s" if put_code is None else f"{item.section}/{put_code}".rstrip("/")
         path = f"{item.orcid_id.bare}/{section}"
-        answer = self.transfer.api.request(method, path, token.client_id, token.value, self.now, self.deadline, content)
+        ask = partial(
+            self.transfer.api.request, method, path, token.client_id, token.value, self.now, self.deadline, content
+        )
+        answer = ask()
         if answer.withdrawn:
+            # One such answer may be an error of ORCID's. It does nothing of what was asked
+            answer = ask()
+        if answer.withdrawn:
+            # The tokens of a deactivated record end too
+            self.transfer.store.record_statuses.schedule(item.orcid_id, self.now)
             raise _Withdrawn
         if answer.code in {DEPRECATED, DEACTIVATED, LOCKED}:
             self.transfer.store.record_statuses.schedule(item.orcid_id, self.now)

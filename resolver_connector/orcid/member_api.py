@@ -90,7 +90,7 @@ ERRORS: Mapping[int, tuple[Outcome, str]] = MappingProxyType(
 """The outcome and message of each error code."""
 _OAUTH_ERRORS: Mapping[str, tuple[Outcome, str]] = MappingProxyType(
     {
-        INVALID_TOKEN: (Outcome.REFUSED, "the person took the permission back at ORCID"),
+        INVALID_TOKEN: (Outcome.REFUSED, "ORCID no longer accepts the permission"),
         "insufficient_scope": (Outcome.REFUSED, _NO_PERMISSION),
         "invalid_client": (Outcome.MISCONFIGURED, "ORCID does not know the organisation's client"),
         "unauthorized_client": (Outcome.MISCONFIGURED, "ORCID does not know the organisation's client"),

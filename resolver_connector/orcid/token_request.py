@@ -35,7 +35,7 @@ class TokenError(StrEnum):
     """The person permitted nothing but the iD."""
     SCOPE_NOT_GRANTED = "scope-not-granted"
     WITHDRAWN = "withdrawn"
-    """The person took the permission back at ORCID."""
+    """ORCID no longer accepts the permission."""
     UNREADABLE = "token-unreadable"
     """The service cannot open what it has stored, because a key is missing."""
 
@@ -100,7 +100,7 @@ class TokenRequest:
         for each in granted:
             if each.withdrawn_at is None:
                 return each
-        raise TokenRefused(TokenError.WITHDRAWN, "the person took the permission back at ORCID")
+        raise TokenRefused(TokenError.WITHDRAWN, "ORCID no longer accepts the permission")
 
 
 def open_token(token: OrcidToken, sealer: TokenSealer | None) -> str:

@@ -220,8 +220,8 @@ class TokenStore:
     def record_withdrawn(self, token_id: str, now: datetime) -> None:
         """Record that ORCID refused an access token as invalid (`invalid_token`).
 
-        The person took the permission back at ORCID. They are told on their page, the audit log says so, and the link
-        goes on. A repeated call changes nothing.
+        Usually the person took the permission back there. They are told on their page, the audit log says so, and the
+        link goes on. A repeated call changes nothing.
 
         Raises:
             StoreUnavailable: If the store does not answer.

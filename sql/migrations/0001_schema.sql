@@ -190,7 +190,7 @@ create table orcid_tokens (
     obtained_at text not null,
     -- null where ORCID did not say
     expires_at text,
-    -- when ORCID refused the access token: the person took the permission back there
+    -- when ORCID refused the access token: it no longer accepts the permission
     withdrawn_at text,
     -- since when neither an open attempt nor a current link needs it; and when it is tried next to revoke it
     revocation_due_at text,
@@ -228,8 +228,8 @@ create table affiliation_permissions (
     title text not null,
     -- when the Identity Provider first said so
     said_at text not null,
-    -- since when there has been no access token with which to write: the person took the permission back at ORCID, or
-    -- did not give it there; null while there is one
+    -- since when there has been no access token with which to write: the person did not permit it at ORCID, or ORCID no
+    -- longer accepts the permission; null while there is one
     refused_at text
 );
 

@@ -16,6 +16,7 @@ from resolver_connector.orcid.sealing import TokenSealer
 from resolver_connector.transfers.base import DeliveryFailed
 from resolver_connector.transfers.orcid import End
 from shibboleth.deadline import Deadline
+from shibboleth.orcid_id import Registry
 from sql.engines.base import queries
 from sql.migrate import migrate
 from sql.records import AffiliationSection, DeliveryState
@@ -40,7 +41,7 @@ from tests.support.configuration import write_configuration
 from tests.support.database import driver_of
 from tests.support.delivery import LogRecorder
 from tests.support.factories import NOON, UNIVERSITY, make_attempt, make_consent, make_link
-from tests.support.service import serve_app
+from tests.support.service import orcid_id, serve_app
 from webapp.checks.deliveries import check_deliveries
 from webapp.cli.main import main
 from webapp.config.loader import load
@@ -378,6 +379,46 @@ def test_a_permission_that_was_taken_back_at_orcid_is_recorded_and_nothing_fails
     assert bench.items()[0].body["role-title"] == "Professor"
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("act", "requests"),
+    [
+        ("permit", ["GET employments", "POST employment"]),
+        ("say", ["GET employment/n", "PUT employment/n"]),
+        ("remove", ["GET employment/n", "PUT employment/n"]),
+    ],
+)
+@pytest.mark.parametrize("refused", [0, 1])
+def test_one_refusal_of_an_access_token_is_no_withdrawal(bench, act, requests, refused):
+    if act != "permit":
+        bench.permit()
+        bench.work()
+    acts = {"permit": bench.permit, "say": lambda: bench.say(replace(STAFF, title="Professor")), "remove": bench.remove}
+    acts[act]()
+    for _ in range(refused):
+        bench.simulator.faults.arm("api", "slow", seconds=0)
+    bench.simulator.faults.arm("api", "invalid_token")
+
+    assert bench.work() == "stored"
+
+    assert bench.requests() == sorted([*requests, requests[refused]])
+    found = bench.store.orcid_tokens.list_for_person(UNIVERSITY, ACCOUNT)
+    assert [each.withdrawn_at for each in found] == [None]
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_the_record_of_a_refused_permission_is_looked_up(bench):
+    """ORCID ends the tokens of a deactivated record."""
+    bench.permit()
+    bench.simulator.revoke_grants(MAIJA, MEMBER.client_id)
+    bench.store.record_statuses.schedule(orcid_id(MAIJA), bench.now + timedelta(days=1))
+
+    bench.work()
+
+    assert bench.requests() == ["GET employments"] * 2
+    assert bench.store.record_statuses.count_due(Registry.SANDBOX, bench.now) == 1
+
+
 @pytest.mark.parametrize("end", End)
 def test_an_item_is_deleted_with_a_permission_that_was_taken_back(bench, end):
     bench.settings = SETTINGS.model_copy(update={"end": end})
@@ -525,7 +566,7 @@ def result_of(status, *, code=None, error=None, body=None, headers=()):
         ({"status": 500, "code": 9008}, "temporary", "at ORCID"),
         ({"status": 400, "code": 9999}, "refused", "9999"),
         # The other form
-        ({"status": 401, "error": "invalid_token"}, "refused", "took the permission back"),
+        ({"status": 401, "error": "invalid_token"}, "refused", "no longer accepts the permission"),
         ({"status": 403, "error": "forbidden"}, "misconfigured", "member"),
         ({"status": 401, "error": "invalid_client"}, "misconfigured", "client"),
         ({"status": 403, "error": "something"}, "refused", "403"),

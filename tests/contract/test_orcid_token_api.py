@@ -184,7 +184,7 @@ def test_a_system_reports_that_orcid_refused_a_token(store):
     page = WebClient(make_app(make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), lambda: LATER)))
     text = page.get("/me").text
     assert text.count("A system of your organisation reported that ORCID does not accept any more") == 2
-    assert "ORCID told us that you have taken back" not in text
+    assert "ORCID no longer accepts the permission that you gave there" not in text
 
 
 @pytest.mark.parametrize("refused", ["", "access-9", "refresh-0", "\ud800", "service's"])

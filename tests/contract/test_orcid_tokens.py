@@ -600,7 +600,7 @@ def test_a_permission_taken_back_at_orcid_is_told_to_the_person_and_ends_nothing
     assert log.words() == ["orcid-permission-withdrawn"]
     maija = WebClient(make_app(make_web_app(store, orcid[1], clock)))
     page = maija.get("/me").text
-    assert "you have taken back there what you had allowed" in page
+    assert "ORCID no longer accepts the permission that you gave there" in page
     assert IDS[0].bare in page
 
 

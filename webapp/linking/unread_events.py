@@ -60,8 +60,9 @@ EVENT_TEXTS: Mapping[str, str] = MappingProxyType(
         "suspended": REASON_TEXTS["suspended"],
         "resumed": REASON_TEXTS["resumed"],
         "permission-withdrawn": gettext_noop(
-            "ORCID told us that you have taken back there what you had allowed. Your ORCID iD stays connected. What we "
-            "do with that permission has stopped; to allow it again, connect your iD again."
+            "ORCID no longer accepts the permission that you gave there, for example because you took it back. Your "
+            "ORCID iD stays connected. What we do with that permission has stopped; to allow it again, connect your iD "
+            "again."
         ),
         "deprovisioned": gettext_noop("What you had begun here was deleted."),
         "erasure-requested": gettext_noop("Everything about you here is going to be erased."),

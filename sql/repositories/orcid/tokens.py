@@ -84,10 +84,11 @@ class OrcidTokenRepository(Repository):
         return True
 
     def record_withdrawn(self, token_id: str, now: datetime, credential: str | None = None) -> OrcidToken | None:
-        """Store that the person took the permission of a pair back at ORCID.
+        """Store that ORCID no longer accepts the permission of a pair.
 
-        ORCID ends all pairs of the client then, so the link's earlier ones are marked too; a later one may have been
-        permitted after that. The link goes on. The event `permission-withdrawn` is written for its person, once.
+        Who takes it back there ends all pairs of the client, so the link's earlier ones are marked too; a later one may
+        have been permitted after that. The link goes on. The event `permission-withdrawn` is written for its person,
+        once.
 
         Args:
             token_id: The pair.

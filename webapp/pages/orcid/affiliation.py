@@ -31,8 +31,8 @@ CONSENTS: Mapping[str, str] = MappingProxyType(
         "date": gettext_noop(
             "I agree that %(organisation)s writes to my ORCID record what it says of me when I sign in here: that I "
             "work or study there, with department and title where it has them. It keeps the entry up to date, and "
-            "gives it an end date when that is no longer so, or deletes it if I have taken the permission back at "
-            "ORCID. I can stop this here at any time."
+            "gives it an end date when that is no longer so, or deletes it if ORCID no longer accepts my "
+            "permission. I can stop this here at any time."
         ),
         "delete": gettext_noop(
             "I agree that %(organisation)s writes to my ORCID record what it says of me when I sign in here: that I "
@@ -107,8 +107,8 @@ STATE_TEXTS: Mapping[AffiliationState, tuple[str, str]] = MappingProxyType(
         AffiliationState.NOT_PERMITTED: (
             gettext_noop("not permitted at ORCID"),
             gettext_noop(
-                "You have not permitted at ORCID that your organisation writes to your record, or you took the "
-                "permission back there. Nothing is written. To permit it, connect your iD again and allow it at ORCID."
+                "You have not permitted at ORCID that your organisation writes to your record, or ORCID no longer "
+                "accepts the permission. Nothing is written. To permit it, connect your iD again and allow it at ORCID."
             ),
         ),
         AffiliationState.REFUSED: (

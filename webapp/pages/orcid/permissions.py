@@ -65,7 +65,7 @@ class PermissionStatus:
     kept: Sequence[KeptPermission]
     missing: Sequence[Scope]
     withdrawn_at: datetime | None = None
-    """When it was noticed that the person took everything back at ORCID; None if not everything."""
+    """When it was noticed that ORCID no longer accepts any of it; None if it accepts some."""
     last_use: Event | None = None
     """When a system of the organisation last fetched a token."""
 
