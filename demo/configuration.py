@@ -137,6 +137,8 @@ def _service(database: str, base_url: str, local: LocalServices) -> dict[str, An
             "connect_timeout": READ_TIMEOUT,
             "read_timeout": READ_TIMEOUT,
         },
+        # A service that sends people here; it is not part of the demonstration
+        "return": [{"prefix": "https://portal.test/orcid", "name": "Research portal"}],
         "operator": [{"organisation": operator.organisation.id, "people": [operator.eppn]}],
         "store": {"url": database},
         "mail": {"host": "127.0.0.1", "port": local.mail, "security": "none", "sender": CONTACT},

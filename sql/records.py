@@ -42,6 +42,8 @@ class Attempt:
     """The OAuth client with which ORCID was asked."""
     scope: str = ""
     """The scope that was requested."""
+    return_to: str = ""
+    """The address of the service that sent the person here; empty where none did."""
     closed_at: datetime | None = None
     outcome: str | None = None
     """How it ended: `linked`, `replaced`, `unchanged`, `declined`, `cancelled`, or the log code of a problem."""

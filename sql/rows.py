@@ -102,6 +102,7 @@ def attempt_from_row(row: Row) -> Attempt:
         orcid_name=row["orcid_name"],
         client_id=row["client_id"],
         scope=row["scope"],
+        return_to=row["return_to"],
         closed_at=parse_optional_timestamp(row["closed_at"]),
         outcome=row["outcome"],
     )

@@ -20,6 +20,7 @@ from webapp.auth.authenticator import Access, Authenticator
 from webapp.auth.cookies import parse_cookies
 from webapp.auth.csrf import check_csrf_token, check_origin
 from webapp.i18n.language import ChosenBy, Language, LanguageNegotiator
+from webapp.linking.return_address import ReturnAddress, find_return
 from webapp.linking.service import LIFETIME
 from webapp.log import log
 from webapp.operator import incidents
@@ -49,7 +50,7 @@ _PURPOSE_HEADERS = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_
 _MAX_ENTITY_ID = 1024
 """In characters (SAML 2.0 Core, section 8.3.6)."""
 _LANGUAGE_LINK_PATHS = {"/me/callback": "/me"}
-"""Where the links of the language menu lead, for pages whose address is not valid without its query."""
+"""Where the links of the language menu lead, for pages whose address is valid only once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,9 @@ class WebApp:
         request = self._build_request(environ)
         try:
             _check_path_encoding(environ)
+            request = replace(request, query=parse_fields(environ.get("QUERY_STRING", "")))
+            # Before the sign-in is checked, so that its error pages offer the way back too
+            request = self._with_return(request, request.parameter("return"))
             if route.access is Access.PERSON:
                 if environ["REQUEST_METHOD"] == "HEAD":
                     # What such a page shows may change the state of the link, so it is made only to be seen
@@ -109,8 +113,8 @@ class WebApp:
                 # Before the request has a person: the error page must not set the cookie whose repetition it reports
                 self.authenticator.check_single_browser_cookie(parse_cookies(environ))
                 request = replace(self._with_language_of(person.organisation, request), optional_person=person)
-            query = parse_fields(environ.get("QUERY_STRING", ""))
-            request = replace(request, path_params=path_params, query=query, form=read_form(environ, query))
+            request = replace(request, path_params=path_params, form=read_form(environ, request.query))
+            request = self._with_return(request, request.form.get("return", ""))
             request.parameter("lang")
             if route.access is Access.PERSON:
                 is_form = environ["REQUEST_METHOD"] == "POST"
@@ -184,6 +188,9 @@ class WebApp:
             authorization=environ.get("HTTP_AUTHORIZATION", ""),
         )
 
+    def _with_return(self, request: PageRequest, text: str) -> PageRequest:
+        return replace(request, return_address=find_return(text, self.context.returns)) if text else request
+
     def _with_language_of(self, organisation: Organisation | None, request: PageRequest) -> PageRequest:
         if organisation is None or not organisation.language:
             return request
@@ -228,11 +235,14 @@ class WebApp:
             if answer.filename:
                 headers["Content-Disposition"] = f'attachment; filename="{answer.filename}"'
             return bottle.HTTPResponse(answer.body, answer.status, headers)
+        variables = {"return_address": request.return_address, **answer.variables}
+        address: ReturnAddress | None = variables["return_address"]
         variables = {
-            **answer.variables,
+            **variables,
+            "return_query": address.query if address else "",
             "person": request.optional_person,
             "language_query": request.language_query,
-            "language_link_path": _LANGUAGE_LINK_PATHS.get(request.path, ""),
+            "language_links": {code: _language_link(request, code) for code in self.languages},
             "request": request,
         }
         text = self.templates[request.language.code](answer.template, variables)
@@ -347,6 +357,13 @@ def security_headers(orcid_url: str, *, secure: bool) -> dict[str, str]:
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
     }
+
+
+def _language_link(request: PageRequest, code: str) -> str:
+    # The same address in another language
+    if request.path in _LANGUAGE_LINK_PATHS:
+        return f"{_LANGUAGE_LINK_PATHS[request.path]}?lang={code}"
+    return "?" + urlencode({**request.query, "lang": code}, doseq=True)
 
 
 def _check_path_encoding(environ: Mapping[str, Any]) -> None:

@@ -32,7 +32,16 @@ from webapp.pages.my_data import my_data, my_data_file
 from webapp.pages.notices import accessibility, privacy, privacy_of
 from webapp.pages.orcid.affiliation import affiliation, submit_affiliation
 from webapp.pages.orcid.permissions import remove_permissions, start, start_page
-from webapp.pages.public import healthz, help_page, landing, readyz, signed_out, static
+from webapp.pages.public import (
+    connect,
+    healthz,
+    help_page,
+    landing,
+    organisation_address,
+    readyz,
+    signed_out,
+    static,
+)
 from webapp.pages.removal import erase, erased, erasure, removal
 from webapp.pages.request import Page, PageRequest, RawResponse, Redirect
 
@@ -51,6 +60,8 @@ class Route:
 
 ROUTES = (
     Route("GET", "/", Access.ANYONE, landing),
+    Route("GET", "/connect", Access.ANYONE, connect),
+    Route("GET", "/o/<organisation>", Access.ANYONE, organisation_address),
     Route("GET", "/help", Access.ANYONE, help_page),
     Route("GET", "/signed-out", Access.ANYONE, signed_out),
     Route("GET", "/me", Access.PERSON, me),

@@ -27,6 +27,8 @@ create table attempts (
     -- the OAuth client with which ORCID was asked, and the scope that was requested
     client_id text not null,
     scope text not null,
+    -- the address of the service that sent the person here, to which they may go back; empty where none did
+    return_to text not null default '',
     closed_at text,
     outcome text,
     check ((registry is null) = (orcid is null)),

@@ -2,11 +2,11 @@
 -- Writes no row where the person has :max_open attempts that are neither closed nor expired.
 insert into attempts (
     id, state_hash, organisation, person_key, account, account_issued_at, stable_id, browser_hash, started_at, expires_at,
-    consumed_at, registry, orcid, orcid_name, client_id, scope, closed_at, outcome
+    consumed_at, registry, orcid, orcid_name, client_id, scope, return_to, closed_at, outcome
 )
 select
     :id, :state_hash, :organisation, :person_key, :account, :account_issued_at, :stable_id, :browser_hash, :started_at,
-    :expires_at, :consumed_at, :registry, :orcid, :orcid_name, :client_id, :scope, :closed_at, :outcome
+    :expires_at, :consumed_at, :registry, :orcid, :orcid_name, :client_id, :scope, :return_to, :closed_at, :outcome
 where (
     select count(*)
     from attempts

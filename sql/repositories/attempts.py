@@ -53,6 +53,7 @@ class AttemptRepository(Repository):
             orcid_name=attempt.orcid_name,
             client_id=attempt.client_id,
             scope=attempt.scope,
+            return_to=attempt.return_to,
             closed_at=rows.format_optional_timestamp(attempt.closed_at),
             outcome=attempt.outcome,
             max_open=max_open,

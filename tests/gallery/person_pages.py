@@ -11,9 +11,10 @@ from sql.records import RecordState, ReleaseState
 from tests.gallery.page_states import page_state
 from tests.gallery.rendering import ACCOUNT, DAY, INTERFACES, NEW, OLD
 from tests.support.factories import NOON, UNIVERSITY, make_attested_link, make_link, make_organisation
-from tests.support.service import CREDENTIALS, ask, orcid_id
+from tests.support.service import CREDENTIALS, ask, authorize_at_orcid, orcid_id
 from webapp.config.organisation import Keep
 from webapp.limits import DailyLimit, Limits
+from webapp.linking.return_address import AllowedReturn
 from webapp.linking.service import NotAgreed
 from webapp.linking.unread_events import REFUSED_ATTESTATION
 from webapp.pages.operator_texts import AccessibilityStatement, OperatorTexts
@@ -25,6 +26,8 @@ TEXTS = OperatorTexts(
     "https://www.example/privacy",
 )
 TOKEN_KEYS = ("k" * 43 + "=",)
+SENT = "return=https%3A%2F%2Fportal.example%2Forcid"
+RETURNS = (AllowedReturn("https://portal.example/orcid", "Portal of the researchers"),)
 OWN_TEXTS = {"texts": {"fi": {"legal_basis": "Suostumuksesi."}}}
 
 
@@ -50,6 +53,18 @@ def landing_with_many(context):
     web_app = context.web_app()
     web_app.context.linking.orcid_status.failed(NOON)
     return ask(context.app(web_app), "/")
+
+
+@page_state("GET /connect")
+def sent_by_a_service(context):
+    return ask(context.app(context.web_app(returns=RETURNS)), f"/connect?{SENT}")
+
+
+@page_state("GET /o/<organisation>")
+def organisation_with_two_sign_ins(context):
+    entity_ids = ("https://idp.yliopisto.example/idp", "https://students.yliopisto.example/idp")
+    context.organisations = Organisations.of([make_organisation(stage=Stage.TEST, entity_ids=entity_ids)])
+    return ask(context.app(), "/o/yliopisto")
 
 
 @page_state("GET /help")
@@ -93,6 +108,11 @@ def accessibility_unwritten(context):
 @page_state("GET /me")
 def me_without_id(context):
     return context.maija().get("/me")
+
+
+@page_state("GET /me")
+def me_sent_by_a_service(context):
+    return context.maija(context.web_app(returns=RETURNS)).get(f"/me?{SENT}")
 
 
 @page_state("GET /me")
@@ -363,6 +383,14 @@ def result_removed_since(context):
     place = maija.agree(maija.return_from_orcid(context.simulator)).location
     context.store.links.remove(UNIVERSITY, ACCOUNT, "person", "wanted", NOON)
     return maija.get(place)
+
+
+@page_state("GET /me/result/<attempt>")
+def result_for_a_service(context):
+    maija = context.maija(context.web_app(returns=RETURNS))
+    address = maija.post("/me/start", {"token": maija.token(), "return": RETURNS[0].prefix}).header("Location")
+    place = maija.get(authorize_at_orcid(context.simulator, address)).location
+    return maija.get(maija.agree(place).location)
 
 
 @page_state("GET /me/result/<attempt>")

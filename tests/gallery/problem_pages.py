@@ -23,6 +23,7 @@ from tests.support.service import ask, make_orcid_client, orcid_id
 from webapp.auth.cookies import RepeatedCookie
 from webapp.auth.csrf import CsrfError
 from webapp.linking.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefused
+from webapp.linking.return_address import ReturnNotAllowed
 from webapp.linking.service import (
     MAX_OPEN_ATTEMPTS,
     AnotherBrowsersAttempt,
@@ -32,7 +33,7 @@ from webapp.linking.service import (
     SomeoneElsesAttempt,
     TooManyAttempts,
 )
-from webapp.pages.problems import Bug, FormTooLarge, NotAllowed, NotFound
+from webapp.pages.problems import Bug, FormTooLarge, NoSuchOrganisation, NotAllowed, NotFound
 from webapp.pages.request import IncompleteForm, RepeatedParameter
 
 # Who cannot be let in
@@ -218,6 +219,16 @@ def incomplete_form(context):
 @page_state("GET /nowhere", NotFound)
 def not_found(context):
     return ask(context.app(), "/nowhere")
+
+
+@page_state("GET /o/<organisation>", NoSuchOrganisation)
+def no_such_organisation(context):
+    return ask(context.app(), "/o/nowhere")
+
+
+@page_state("GET /connect", ReturnNotAllowed)
+def return_not_allowed(context):
+    return ask(context.app(), "/connect?return=https%3A%2F%2Felsewhere.example")
 
 
 @page_state("POST /help", NotAllowed)

@@ -27,6 +27,23 @@ def test_maija_links_her_id_and_her_university_releases_it(user, demo):
     user.screenshot("service-provider-received")
 
 
+def test_a_person_whom_another_service_sent_here_goes_back_by_a_click(user):
+    user.visit("/connect?return=https%3A%2F%2Fportal.test%2Forcid%3Fproject%3D7")
+    user.expect_heading("Connect your ORCID iD")
+    user.press("Suomi").expect_heading("Yhdistä ORCID-tunnisteesi").press("English")
+    user.expect_heading("Connect your ORCID iD").press("Sign in with your organisation")
+    user.expect_heading("Sign in at your organisation").click_id("sign-in-maija")
+    user.expect_heading("Your ORCID iD").press("Svenska").expect_heading("Ditt ORCID-id").press("English")
+    user.continue_to_orcid_as(MAIJA).authorize().confirm().expect_heading("Your ORCID iD is connected")
+
+    user.press("Return to Research portal")
+
+    # No such host is there, but the browser was on its way to this address
+    user.wait_until(
+        lambda: user.address == "https://portal.test/orcid?project=7&orcid_connect=linked", "the service's address"
+    )
+
+
 @pytest.mark.parametrize(
     ("account", "organisation", "orcid"),
     [("hanako", "pohjoinen", HANAKO), ("ake", "saaristo", AKE), ("piia", "saaristo", PIIA)],

@@ -172,6 +172,7 @@ def make_web_app(
         settings,
         StaticFiles.read(),
         client.base_url,
+        PUBLIC_URL,
         deliver_now,
         admin_access=admin_access or AdminAccess(),
     )

@@ -25,6 +25,7 @@ BASIC = {"user": "yliopisto", "password": "file:secrets/front-proof"}
 TRANSFER = {"name": "idm", "kind": "file", "directory": "spool"}
 CREDENTIAL = {"name": "idp", "rights": ["read"]}
 OLD = {"entity_ids": "https://idp.old.example/idp", "credential": None}
+SECTIONS = sorted(one.alias or name for name, one in ServiceFile.model_fields.items())
 
 
 def service(**settings):
@@ -168,7 +169,7 @@ BROKEN = {
         section("zzz", yyy=1),
         SERVICE,
         "zzz: is not a setting",
-        f"remove it; the settings of the top of the file are: {', '.join(sorted(ServiceFile.model_fields))}",
+        f"remove it; the settings of the top of the file are: {', '.join(SECTIONS)}",
     ),
     "a value for a section": (
         flat,

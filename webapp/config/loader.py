@@ -37,6 +37,7 @@ from webapp.config.service_provider import ServiceProviderSettings
 from webapp.config.texts import AccessibilitySettings, Texts
 from webapp.config.transfers import transfer_labels, validate_transfers
 from webapp.config.validators import CALLBACK, invisible_character
+from webapp.linking.return_address import AllowedReturn
 
 DEFAULT_PATH = "/etc/orcid-connect/orcid-connect.toml"
 PATH_VARIABLE = "ORCID_CONNECT_CONFIG"
@@ -67,6 +68,8 @@ class Config:
     """By the organisation's id: those that are left out because their file is invalid."""
     metrics: MetricsSettings
     operators: tuple[OperatorSettings, ...]
+    returns: tuple[AllowedReturn, ...]
+    """Where people may go back to the service that sent them here."""
     mail: MailSettings
     service_provider: ServiceProviderSettings
     texts: Texts
@@ -166,6 +169,7 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[
         misconfigured=MappingProxyType(misconfigured),
         metrics=file.metrics,
         operators=file.operator,
+        returns=tuple(AllowedReturn(each.prefix, each.name) for each in file.returns),
         mail=file.mail,
         service_provider=file.service_provider,
         texts=_texts(file.notices),

@@ -29,6 +29,7 @@ from webapp.config.orcid_client import FormerOrcidClient
 from webapp.config.secret import REFERENCE, Secret
 from webapp.config.service_provider import ServiceProviderSettings
 from webapp.config.texts import A_LANGUAGE, LANGUAGES, AccessibilitySettings, Notices, RetentionSettings
+from webapp.linking.return_address import ReturnNotAllowed, parse_address
 
 _REGISTRY_URLS = {registry: f"https://{registry.host}" for registry in Registry}
 _SECONDS = "a number of seconds, more than 0 and at most 60"
@@ -311,6 +312,39 @@ class StoreSettings(Table):
         return self.url if self.password is None else validators.with_password(self.url, self.password.reveal())
 
 
+def _validate_return_prefix(text: str) -> str:
+    example = "write for example: https://research.example.org/app"
+    if not text.startswith("https://"):
+        raise InvalidSetting("does not begin with https://", example)
+    try:
+        parse_address(text)
+    except ReturnNotAllowed:
+        raise InvalidSetting("is no address, or has a part that may be read in two ways", example) from None
+    if "?" in text:
+        raise InvalidSetting("has a query", "leave out the question mark and what follows it")
+    return text
+
+
+class ReturnSettings(Table):
+    """A service that may send people here and get them back.
+
+    There may be several such tables.
+    """
+
+    prefix: Annotated[str, AfterValidator(_validate_return_prefix)] = setting(
+        "What its return addresses begin with: an origin, with or without the first segments of the path.",
+        "an https address in quotes",
+        "https://research.example.org/app",
+    )
+    name: Annotated[str, AfterValidator(validators.single_line)] = setting(
+        "The name of the service on the pages.",
+        "one line of text in quotes",
+        "Research portal",
+        default="",
+        shown="its host",
+    )
+
+
 def _require_other_client(
     clients: tuple[FormerOrcidClient, ...], info: ValidationInfo
 ) -> tuple[FormerOrcidClient, ...]:
@@ -334,6 +368,8 @@ class ServiceFile(Table):
     worker: WorkerListener = section()
     metrics: MetricsSettings = section()
     operator: Annotated[tuple[OperatorSettings, ...], Field(strict=False)] = ()
+    # `return` in the file
+    returns: Annotated[tuple[ReturnSettings, ...], Field(strict=False, alias="return")] = ()
     authority: AuthorityListener = section()
     branding: BrandingSettings = section()
     mail: MailSettings = section()

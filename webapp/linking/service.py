@@ -118,13 +118,21 @@ class LinkingService:
         """Return the client of ORCID with which people of an organisation link."""
         return self.organisation_clients.get(organisation_id, self.orcid)
 
-    def start(
-        self, person: Person, browser: Browser, language: str, now: datetime, permissions: Sequence[Scope] = ()
+    def start(  # noqa: PLR0913 - who, where, and all that the attempt has to carry
+        self,
+        person: Person,
+        browser: Browser,
+        language: str,
+        now: datetime,
+        permissions: Sequence[Scope] = (),
+        *,
+        return_to: str = "",
     ) -> str:
         """Start an attempt and return ORCID's authorisation URL for it.
 
         Args:
             permissions: What ORCID asks the person to permit, beside the iD.
+            return_to: The address of the service that sent the person here; empty where none did.
 
         Raises:
             TooManyAttempts: If the person has MAX_OPEN_ATTEMPTS open attempts.
@@ -142,6 +150,7 @@ class LinkingService:
             stable_id=person.stable_id,
             client_id=client.client_id,
             scope=client.scope_with(permissions),
+            return_to=return_to,
         )
         self.cleanup.run(self.store.attempts, now)
         if not self.store.attempts.add(attempt, _hash(state), max_open=MAX_OPEN_ATTEMPTS):

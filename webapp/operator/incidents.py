@@ -20,6 +20,8 @@ NOT_RECORDED = frozenset(
             "too-large",
             "incomplete-form",
             "repeated-parameter",
+            "no-such-organisation",
+            "return-not-allowed",
         ),
         # These cannot be stored
         *("store-unavailable", "schema-behind", "schema-ahead"),

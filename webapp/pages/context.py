@@ -15,6 +15,7 @@ from sql.store import Store
 from webapp.config.organisation import OrganisationSettings
 from webapp.limits import Limits
 from webapp.linking.public_api import LookupFailed
+from webapp.linking.return_address import AllowedReturn
 from webapp.linking.service import LinkingService
 from webapp.operator.access import AdminAccess
 from webapp.pages.data_inventory import KEEP_CHANGES
@@ -53,6 +54,7 @@ class AppContext:
     """By the organisation's id."""
     static: StaticFiles
     orcid_url: str
+    public_url: str
     deliver_now: DeliverNow = no_delivery
     check_record: CheckRecord = no_lookup
     admin_access: AdminAccess = field(default_factory=AdminAccess)
@@ -60,6 +62,8 @@ class AppContext:
     operator_texts: OperatorTexts = field(default_factory=OperatorTexts)
     keep_changes: int = KEEP_CHANGES
     """Days for which changes are kept in the feed."""
+    returns: tuple[AllowedReturn, ...] = ()
+    """Where people may go back to the service that sent them here."""
     limits: Limits = field(default_factory=Limits)
     process: ProcessState = field(default_factory=ProcessState)
 

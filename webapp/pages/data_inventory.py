@@ -593,6 +593,7 @@ ATTEMPTS = Section(
         ("orcid_name", gettext_noop("Name at ORCID"), FROM_ORCID, "orcid_name", "orcid_name"),
         ("scope", gettext_noop("What ORCID was asked for"), FROM_PERSON, "scope", "scope"),
         ("client", gettext_noop("By whose client ORCID was asked"), FROM_SERVICE, "client_id", "client_id"),
+        ("return_to", gettext_noop("The service that sent you here"), FROM_PERSON, "return_to", "return_to"),
         ("answered_at", gettext_noop("Back from ORCID"), FROM_SERVICE, "consumed_at", "consumed_at"),
         ("expires_at", gettext_noop("To be finished by"), FROM_SERVICE, "expires_at", "expires_at"),
         (

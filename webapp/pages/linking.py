@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from resolver_connector.orcid.scopes import Scope, permissions_in
@@ -14,6 +16,7 @@ from webapp.auth.csrf import csrf_token
 from webapp.i18n.language import gettext_noop
 from webapp.linking.earlier_holders import own_released_ids
 from webapp.linking.renamed import link_of_earlier_account
+from webapp.linking.return_address import ReturnAddress, ReturnNotAllowed, ReturnResult, find_return
 from webapp.linking.service import CallbackParams, NoSuchAttempt, NotAgreed, make_consent
 from webapp.linking.unread_events import mark_read, unread_events
 from webapp.log import log
@@ -46,6 +49,16 @@ CONSENT_KEEPING_NOTHING = gettext_noop(
     "%(organisation)s, which may release the iD to the services I sign in to. This service keeps nothing of it "
     "afterwards, so I cannot remove the connection here: %(organisation)s can."
 )
+RETURN_RESULTS: Mapping[str, ReturnResult] = MappingProxyType(
+    {
+        "linked": ReturnResult.LINKED,
+        "replaced": ReturnResult.LINKED,
+        "unchanged": ReturnResult.ALREADY_LINKED,
+        "declined": ReturnResult.DECLINED,
+        "cancelled": ReturnResult.CANCELLED,
+    }
+)
+"""What the service that sent the person here is told, by the outcome of the attempt."""
 
 
 def me(context: AppContext, request: PageRequest) -> Page:
@@ -167,7 +180,7 @@ def submit_confirmation(context: AppContext, request: PageRequest) -> Page | Red
             context.linking.cancel(*who, request.now)
             # Without openid ORCID does not ask a signed-in user again, so the user has to sign out there first
             asks = context.linking.client_of(request.person.organisation.id).asks_to_sign_in
-            return start(context, request) if asks else Redirect("/me/another-account")
+            return start(context, request) if asks else Redirect(request.carry_return("/me/another-account"))
         if form.get("agree") != "yes":
             return _confirm_page(context, request, PROBLEMS[NotAgreed])
         granted = granted_permissions(context, request, attempt_id)
@@ -220,21 +233,33 @@ def result(context: AppContext, request: PageRequest) -> Page | Redirect:
         if context.settings(request.person.organisation).keeps_links:
             raise
         # Deleted together with the link it led to
-        return _result_page(context, request, ChangeKind.LINKED)
+        return _result_page(context, request, ChangeKind.LINKED, None)
     if attempt.outcome is None:
         return Redirect(_path_of(attempt))
+    address = _return_address(context, attempt)
     if attempt.outcome in PROBLEMS_BY_CODE:
-        problem, token = PROBLEMS_BY_CODE[attempt.outcome], csrf_token(request.browser, request.person)
-        return _problem_page(context, request, problem, attempt.id, "/me/result/<attempt>", {"token": token})
+        variables = {"token": csrf_token(request.browser, request.person), "return_address": address}
+        problem = PROBLEMS_BY_CODE[attempt.outcome]
+        return _problem_page(context, request, problem, attempt.id, "/me/result/<attempt>", variables)
     if attempt.outcome == ChangeKind.MOVED:
-        return Redirect("/me")
-    return _result_page(context, request, attempt.outcome)
+        return Redirect(replace(request, return_address=address).carry_return("/me"))
+    return _result_page(context, request, attempt.outcome, address)
 
 
-def _result_page(context: AppContext, request: PageRequest, outcome: str) -> Page:
+def _return_address(context: AppContext, attempt: Attempt) -> ReturnAddress | None:
+    # The operator may have removed the service from the list meanwhile
+    try:
+        return find_return(attempt.return_to, context.returns)
+    except ReturnNotAllowed:
+        return None
+
+
+def _result_page(context: AppContext, request: PageRequest, outcome: str, return_address: ReturnAddress | None) -> Page:
     status = delivery_status(request.person_status, context.settings(request.person.organisation))
     variables = {
         "outcome": outcome,
+        "return_address": return_address,
+        "return_result": RETURN_RESULTS[outcome],
         "offered": offered_permissions(context, request),
         "permissions": permission_status(context, request),
         "permission_texts": PERMISSION_TEXTS,
@@ -300,7 +325,9 @@ def claim(context: AppContext, request: PageRequest) -> Page | Redirect:
         return Redirect(f"/me/result/{attempt_id}" if own else "/me")
     own = attempt.person_key == person.key
     token = csrf_token(request.browser, person)
-    return Page("claim.html", {"attempt": attempt, "own": own, "token": token})
+    # The holder's page leads to no service that sent the other account here
+    address = _return_address(context, attempt) if own else None
+    return Page("claim.html", {"attempt": attempt, "own": own, "token": token, "return_address": address})
 
 
 def submit_claim(context: AppContext, request: PageRequest) -> Redirect:
@@ -351,6 +378,7 @@ def _confirm_page(context: AppContext, request: PageRequest, problem: Problem | 
         "token": csrf_token(request.browser, person),
         "transfers": context.settings(request.person.organisation).idm_transfers,
         "problem": problem,
+        "return_address": _return_address(context, attempt),
     }
     return Page("confirm.html", variables, problem.status if problem else 200)
 

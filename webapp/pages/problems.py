@@ -25,6 +25,7 @@ from webapp.auth.cookies import RepeatedCookie
 from webapp.auth.csrf import CsrfError
 from webapp.i18n.language import Language, gettext_noop
 from webapp.linking.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefused
+from webapp.linking.return_address import ReturnNotAllowed
 from webapp.linking.service import (
     AnotherBrowsersAttempt,
     AttemptExpired,
@@ -52,6 +53,10 @@ SERVICE_HELP = "service"
 
 class NotFound(LookupError):
     """No route has this path."""
+
+
+class NoSuchOrganisation(LookupError):
+    """An address names an organisation that is not connected."""
 
 
 class NotAllowed(LookupError):
@@ -388,6 +393,28 @@ PROBLEMS: dict[type[Exception], Problem] = {
         gettext_noop("There is no such page"),
         gettext_noop("The address leads nowhere here."),
         gettext_noop("Go to the start page."),
+        own_page=False,
+    ),
+    NoSuchOrganisation: Problem(
+        "no-such-organisation",
+        404,
+        gettext_noop("This organisation is not connected"),
+        gettext_noop("The address names an organisation that does not use this service."),
+        gettext_noop("Choose your organisation on the start page."),
+        own_page=False,
+    ),
+    ReturnNotAllowed: Problem(
+        "return-not-allowed",
+        400,
+        gettext_noop("The return address is not registered"),
+        gettext_noop(
+            "The service that sent you here gave a return address that is not registered with this service. You were "
+            "not redirected, and nothing was changed."
+        ),
+        gettext_noop(
+            "You can still connect your ORCID iD here: go to the start page. Ask the service that sent you here to "
+            "register its address with us."
+        ),
         own_page=False,
     ),
     NotAllowed: Problem(

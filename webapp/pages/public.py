@@ -1,26 +1,83 @@
-"""Public pages: landing, help, signed out, static files, health check."""
+"""Public pages: landing, ways to the sign-in, help, static files, health."""
 
 from __future__ import annotations
 
-from shibboleth.organisation import Organisation
+from collections.abc import Iterable
+from urllib.parse import urlencode
+
+from shibboleth.organisation import Organisation, UnknownOrganisation
 from sql.health import MAX_WAL_BACKLOG
+from webapp.linking.return_address import ReturnNotAllowed
 from webapp.pages.context import AppContext
-from webapp.pages.problems import NotFound
-from webapp.pages.request import Page, PageRequest, RawResponse
+from webapp.pages.problems import NoSuchOrganisation, NotFound
+from webapp.pages.request import Page, PageRequest, RawResponse, Redirect
 
 
 def landing(context: AppContext, request: PageRequest) -> Page:
     """Show the landing page."""
+    return _sign_in_page("landing.html", context, request, context.organisations)
+
+
+def connect(context: AppContext, request: PageRequest) -> Page | Redirect:
+    """Receive a person whom another service sends here.
+
+    The query names the address to which they may go back and, optionally, the organisation at which they sign in.
+
+    Raises:
+        ReturnNotAllowed: If it names no address.
+        OrganisationMisconfigured: If the settings of the named organisation are invalid.
+        NoSuchOrganisation: If the named organisation is not connected.
+    """
+    if request.return_address is None:
+        raise ReturnNotAllowed
+    organisation_id = request.parameter("organisation")
+    if organisation_id:
+        return _to_sign_in(context, request, organisation_id)
+    return _sign_in_page("connect.html", context, request, context.organisations)
+
+
+def organisation_address(context: AppContext, request: PageRequest) -> Page | Redirect:
+    """Redirect to an organisation's sign-in: its address for mails and posters.
+
+    Raises:
+        OrganisationMisconfigured: If its settings are invalid.
+        NoSuchOrganisation: If it is not connected.
+    """
+    return _to_sign_in(context, request, request.path_params["organisation"])
+
+
+def _to_sign_in(context: AppContext, request: PageRequest, organisation_id: str) -> Page | Redirect:
+    try:
+        organisation = context.organisations.by_id(organisation_id)
+    except UnknownOrganisation:
+        raise NoSuchOrganisation from None
+    if len(organisation.entity_ids) > 1:
+        return _sign_in_page("sign_in.html", context, request, [organisation])
+    target = {"entityID": organisation.entity_ids[0], "target": context.public_url + _sign_in_path(request)}
+    return Redirect(f"/Shibboleth.sso/Login?{urlencode(target)}")
+
+
+def _sign_in_page(
+    template: str, context: AppContext, request: PageRequest, organisations: Iterable[Organisation]
+) -> Page:
     code = request.language.code
 
     def in_order(one: Organisation) -> str:
         return one.name(code).casefold()
 
     variables = {
-        "organisations": sorted(context.organisations, key=in_order),
+        "organisations": sorted(organisations, key=in_order),
         "orcid_unavailable": context.linking.orcid_status.recently_failed(request.now),
+        "sign_in_path": _sign_in_path(request),
     }
-    return Page("landing.html", variables)
+    return Page(template, variables)
+
+
+def _sign_in_path(request: PageRequest) -> str:
+    # Of the page after the sign-in
+    path = request.carry_return("/me")
+    language = request.language_query.removeprefix("?")
+    return path + (("&" if "?" in path else "?") + language if language else "")
 
 
 def help_page(context: AppContext, request: PageRequest) -> Page:

@@ -13,6 +13,7 @@ from sql.records import PersonStatus
 from webapp.auth.browser import Browser
 from webapp.auth.cookies import OWS
 from webapp.i18n.language import ChosenBy, Language, LanguageChoice
+from webapp.linking.return_address import ReturnAddress
 
 _MAX_FORM_BYTES = 16 * 1024
 _MAX_FIELDS = 50
@@ -46,6 +47,8 @@ class PageRequest:
     path: str = "/"
     open_attempt_id: str = ""
     """From the attempt cookie: an attempt that the user may still confirm."""
+    return_address: ReturnAddress | None = None
+    """The address of the service that sent the person here, from the query or the form."""
     authorization: str = field(default="", repr=False)
     """The Authorization header."""
 
@@ -59,6 +62,10 @@ class PageRequest:
         if len(values) > 1:
             raise RepeatedParameter
         return values[0]
+
+    def carry_return(self, path: str) -> str:
+        """Return a path of this service with the return address in its query."""
+        return path + (self.return_address.query if self.return_address else "")
 
     @property
     def language(self) -> Language:

@@ -71,12 +71,14 @@ def make_web(
         organisation_settings=config.organisation_settings,
         static=StaticFiles.read(branding),
         orcid_url=config.orcid.base_url,
+        public_url=service.public_url,
         deliver_now=with_limits(deliver_now, config.organisation_settings, limits),
         check_record=make_status_round(config, store).check,
         mail_enabled=config.mail.host is not None,
         operator_texts=operator_texts_of(config),
         keep_changes=config.store.keep_changes,
         admin_access=admin_access_of(config),
+        returns=config.returns,
         process=process or ProcessState(config.digest),
     )
     shared = template_globals(service_info, context, known)

@@ -294,6 +294,16 @@ def visit_the_operator_page_without_permission(user, _context):
     user.sign_in("maija").expect_heading("Your ORCID iD").visit("/operator")
 
 
+@problem_journey("no-such-organisation")
+def visit_the_address_of_an_unknown_organisation(user, _context):
+    user.visit("/o/nowhere")
+
+
+@problem_journey("return-not-allowed")
+def arrive_from_an_unregistered_service(user, _context):
+    user.visit("/connect?return=https%3A%2F%2Felsewhere.test%2F")
+
+
 # The service
 
 

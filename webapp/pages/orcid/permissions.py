@@ -130,7 +130,7 @@ def start_page(context: AppContext, request: PageRequest) -> Page | Redirect:
     """Show what the organisation asks for at ORCID, before the visit there."""
     offered = offered_permissions(context, request)
     if not offered:
-        return Redirect("/me")
+        return Redirect(request.carry_return("/me"))
     return Page("start.html", {"offered": offered, "texts": PERMISSION_TEXTS, "token": _token(request)})
 
 
@@ -141,9 +141,11 @@ def start(context: AppContext, request: PageRequest) -> Redirect:
     """
     offered, form = offered_permissions(context, request), request.form
     if offered and "chosen" not in form:
-        return Redirect("/me/start")
+        return Redirect(request.carry_return("/me/start"))
     chosen = [scope for scope in offered if form.get(PERMISSION_TEXTS[scope].name) == "yes"]
-    return Redirect(context.linking.start(request.person, request.browser, request.language.code, request.now, chosen))
+    return_to = request.return_address.url if request.return_address else ""
+    who = request.person, request.browser
+    return Redirect(context.linking.start(*who, request.language.code, request.now, chosen, return_to=return_to))
 
 
 def _token(request: PageRequest) -> str:
