@@ -11,14 +11,23 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
 
 from tests.support.ports import free_port
+from tests.support.processes.demo import is_running
 
 PACKAGE = "postgresql-15"
+SETTINGS = {
+    "listen_addresses": "'127.0.0.1'",
+    "fsync": "off",
+    "max_connections": 100,
+    "shared_buffers": "'32MB'",
+    "lc_messages": "'C'",
+}
 WHEN_ORPHANED = """
 read -r _
 first=$(head -n 1 "$0/data/postmaster.pid") && kill -QUIT "$first" && kill -CONT "$first" && sleep 2
@@ -51,9 +60,12 @@ class Server:
     `url(name)` is the URL of a database.
 
     `reusable_databases` holds names of databases that a later test can use again.
+
+    `settings` are laid over those of `SETTINGS`, as they stand in postgresql.conf.
     """
 
-    def __init__(self):
+    def __init__(self, **settings):
+        self.settings = SETTINGS | settings
         self.binaries = binaries()
         self.directory = Path(tempfile.mkdtemp(prefix="orcid-connect-postgres-"))
         self.data = self.directory / "data"
@@ -71,13 +83,18 @@ class Server:
             start_new_session=True,
         )
         try:
-            self._make()
+            self.make()
             self.start()
         except BaseException:
             self.remove()
             raise
 
-    def _run(self, program, *arguments):
+    def run(self, program, *arguments):
+        """Run one of PostgreSQL's programs on the server's data.
+
+        Raises:
+            RuntimeError: If it fails.
+        """
         # PostgreSQL refuses to run as root
         become = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] if os.getuid() == 0 else []
         command = [*become, str(self.binaries / program), "-D", str(self.data), *arguments]
@@ -91,13 +108,14 @@ class Server:
         log = self.directory / "log"
         return log.read_text(errors="replace") if log.exists() else ""
 
-    def _make(self):
+    def make(self):
+        """Make the data of a new server."""
         words = self.directory / "password"
         words.write_text(self.password)
         if os.getuid() == 0:
             for path in (self.directory, words):
                 shutil.chown(path, "postgres", "postgres")
-        self._run(
+        self.run(
             "initdb",
             "--username=postgres",
             "--auth=md5",  # SCRAM takes both sides some milliseconds a connection
@@ -106,25 +124,34 @@ class Server:
             "--locale=C.UTF-8",
             "--no-sync",
         )
-        settings = {
-            "listen_addresses": "'127.0.0.1'",
-            "port": self.port,
-            "unix_socket_directories": f"'{self.directory}'",
-            "fsync": "off",
-            "max_connections": 100,
-            "shared_buffers": "'32MB'",
-            "lc_messages": "'C'",
-        }
+        self.configure(self.settings)
+
+    def configure(self, settings):
+        """Add settings to its file, for the next start."""
+        own = {"port": self.port, "unix_socket_directories": f"'{self.directory}'"}
         with (self.data / "postgresql.conf").open("a") as configuration:
-            configuration.writelines(f"{name} = {value}\n" for name, value in settings.items())
+            configuration.writelines(f"{name} = {value}\n" for name, value in (settings | own).items())
 
     def start(self):
         """Start it and wait until it answers."""
-        self._run("pg_ctl", "start", "-w", "-s", "-l", str(self.directory / "log"))
+        self.run("pg_ctl", "start", "-w", "-s", "-l", str(self.directory / "log"))
 
     def stop(self):
         """Stop it as a crash would: now, without asking its clients."""
-        self._run("pg_ctl", "stop", "-w", "-s", "-m", "immediate")
+        self.run("pg_ctl", "stop", "-w", "-s", "-m", "immediate")
+
+    def kill(self):
+        """End all of its processes at once, as a power failure would."""
+        lines = (self.data / "postmaster.pid").read_text().splitlines()
+        processes = self._processes()
+        # Stopped first, so that no process sees another one end
+        self.signal(signal.SIGSTOP)
+        self.signal(signal.SIGKILL)
+        while any(is_running(each) for each in processes):
+            time.sleep(0.01)
+        (self.data / "postmaster.pid").unlink()
+        # Its shared memory, which the next start would remove
+        subprocess.run(["ipcrm", "-m", lines[6].split()[1]], check=False, stderr=subprocess.DEVNULL)
 
     def _processes(self):
         """Give the server's first process and then its children."""

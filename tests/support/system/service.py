@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from demo.orcid.app import make_simulator_app
 from demo.orcid.simulator import Client, OrcidSimulator
@@ -44,7 +45,7 @@ def running_service(front: str, venv: Path) -> Iterator[Service]:
 
     def install_apps(stack: Stack) -> None:
         simulator.clients[CLIENT[0]] = Client(*CLIENT, "ORCID connect", (f"{stack.base_url}/me/callback",))
-        configuration = _configured(stack, simulator)
+        configuration = configure(stack, simulator, {"url": f"sqlite://{stack.var}/links.db"})
         command(stack, configuration, "migrate")
         command(stack, configuration, "check")
         if front == "proxy":
@@ -78,11 +79,26 @@ def command(stack: Stack, configuration: Path, *words: str) -> str:
     return done.stdout
 
 
-def _configured(stack: Stack, simulator: OrcidSimulator) -> Path:
+def configure(
+    stack: Stack,
+    simulator: OrcidSimulator,
+    store: Mapping[str, Any],
+    organisation: Mapping[str, Any] | None = None,
+    **sections: Mapping[str, Any],
+) -> Path:
+    """Write the service's configuration on the machine.
+
+    Args:
+        stack: The machine.
+        simulator: The ORCID of the service.
+        store: The section `[store]`.
+        organisation: Laid over the settings of each organisation.
+        sections: Further sections.
+    """
     proxy = stack.front == "proxy"
     written = write_configuration(
         stack.etc,
-        organisations={name_of(each): _organisation(each) for each in PROVIDERS},
+        organisations={name_of(each): _organisation(each) | dict(organisation or {}) for each in PROVIDERS},
         secrets={
             "front-proof": stack.proof,
             "metrics.token": METRICS_TOKEN,
@@ -95,10 +111,11 @@ def _configured(stack: Stack, simulator: OrcidSimulator) -> Path:
             "front_proof": "file:secrets/front-proof" if proxy else None,
         },
         orcid={"base_url": simulator.base_url, "client_id": CLIENT[0]},
-        store={"url": f"sqlite://{stack.var}/links.db"},
+        store=store,
         metrics={"token": "file:secrets/metrics.token"},
         listen={"unix": str(stack.run / "web.sock") if proxy else None},
         connector={"unix": str(stack.run / "connector.sock") if proxy else None},
+        **sections,
     )
     if os.geteuid() == 0:
         for secret in (stack.etc / "secrets").iterdir():

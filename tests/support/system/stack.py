@@ -36,8 +36,8 @@ OPERATORS_MODULES = {
 """What docs/operator.md has the operator enable."""
 
 PORTS = """\
-Listen 127.0.0.1:{stack.https_port}
-Listen 127.0.0.1:{stack.http_port}
+Listen {stack.address}:{stack.https_port}
+Listen {stack.address}:{stack.http_port}
 <IfModule mod_wsgi.c>
     WSGISocketPrefix {stack.run}/wsgi
 </IfModule>
@@ -62,6 +62,8 @@ class Stack(Machine):
     front: str
     host: str = HOST
     """Its public name."""
+    address: str = "127.0.0.1"
+    """Where Apache listens."""
     https_port: int = field(default_factory=free_port)
     http_port: int = field(default_factory=free_port)
     idp_port: int = field(default_factory=free_port)
@@ -107,6 +109,14 @@ class Stack(Machine):
         self._install_service_provider()
         self._install_apache()
         self._install_federation(keys)
+
+    def install_as(self, other: Stack) -> None:
+        """Install another node of a service, with the same keys."""
+        self.make_directories()
+        (self.directory / "etc").mkdir()
+        shutil.copytree(other.directory / "keys", self.directory / "keys")
+        self._install_service_provider(other.directory / "shibboleth")
+        self._install_apache()
 
     def put(self, name: str, to: Path, **values: str) -> None:
         """Fill in one of the operator's files and put it where it goes."""
@@ -155,12 +165,14 @@ class Stack(Machine):
         self.trusted.write_text("".join(Path(each).read_text("ascii") for each in certificates))
         return keys
 
-    def _install_service_provider(self) -> None:
+    def _install_service_provider(self, keys: Path | None = None) -> None:
         to = self.install_shibboleth()
         for name in ("shibboleth2.xml", "attribute-map.xml", "attribute-policy.xml", "shibd.logger"):
             self.put(name, to / name)
         self.log_here(to / "shibd.logger")
-        for name in ("sp-signing", "sp-encrypt"):
+        for each in keys.glob("sp-*.pem") if keys else ():
+            self.account.owns(shutil.copy(each, to))
+        for name in () if keys else ("sp-signing", "sp-encrypt"):
             self.do("shib-keygen", "-o", to, "-u", self.account.user, "-g", self.account.group, "-h", self.host,
                       "-e", self.entity_id, "-n", name)  # fmt: skip
 
