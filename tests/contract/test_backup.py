@@ -1,4 +1,4 @@
-"""The commands of docs/operator.md by which an operator backs up, restores, compares and removes are run as they stand.
+"""The commands of the operator's pages that back up, restore, compare and remove are run as they stand.
 
 The account, the init system and the directories of a Debian system are stood in for: `runuser` runs what it is given,
 `systemctl` notes what it is told, and `/var`, `/etc` and `/root` lie below a directory of the test.
@@ -6,24 +6,47 @@ The account, the init system and the directories of a Debian system are stood in
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
 
 import psycopg
 import pytest
+from cryptography.fernet import Fernet
 
+from resolver_connector.app import Connector
+from resolver_connector.credentials import Bearer, Credentials
+from resolver_connector.orcid.sealing import TokenPair, TokenSealer
 from shibboleth.orcid_id import Registry
+from sql.records import OrcidToken
 from sql.store import open_store
 from tests.support.configuration import write, write_secret
 from tests.support.docs import DOCS, ROOT, blocks, under
-from tests.support.factories import make_link, make_orcid_id
+from tests.support.factories import (
+    CLIENT_ID,
+    NOON,
+    answered,
+    make_client,
+    make_consent,
+    make_link,
+    make_orcid_id,
+    make_organisation,
+)
+from tests.support.postgres import Server
+from tests.support.service import ask
 from webapp.config.loader import load
 
 UNIVERSITY = "example-org"
-PAGE = (DOCS / "operator.md").read_text(encoding="utf-8")
+PAGES = "\n".join(path.read_text("utf-8") for path in sorted([*DOCS.glob("operator.md"), *DOCS.glob("operator/*.md")]))
+"""The operator's pages, in which each heading that is followed here is there once."""
+TOKEN = "t" * 40
+CREDENTIALS = Credentials([(Bearer(TOKEN), make_client(make_organisation(UNIVERSITY)))])
+TOKEN_KEY = Fernet.generate_key().decode()
+SEALER, PAIR = TokenSealer([TOKEN_KEY]), TokenPair("an-access-token", "a-refresh-token")
 STAND_INS = {
     "runuser": 'shift 3\nexec "$@"\n',
     "systemctl": 'echo "$*" >> "$NOTES"\n',
@@ -47,7 +70,7 @@ class Machine:
             **environ,
         }
         for place in ("bin", "root", "var/lib/orcid-connect", "var/backups/orcid-connect"):
-            (directory / place).mkdir(parents=True)
+            (directory / place).mkdir(parents=True, exist_ok=True)
         for name, script in STAND_INS.items():
             write(directory / "bin" / name, f"#!/bin/sh\n{script}").chmod(0o755)
 
@@ -58,12 +81,13 @@ class Machine:
             service = re.sub(
                 r"^url = .*$", f'url = "{url}"\npassword = "file:secrets/store-password"', service, flags=re.MULTILINE
             )
+        service = service.replace("[orcid]\n", '[orcid]\ntoken_keys = ["file:secrets/orcid-token-key"]\n')
         write(self.config, service)
         organisation = (DOCS / "operator/organisations/example-org.toml").read_text("utf-8")
         write(self.config.parent / "organisations/example-org.toml", organisation)
         for name in ("orcid-client-secret", "example-org.token"):
             write_secret(self.config.parent / "secrets" / name, name + "x" * 32)
-        for name, secret in secrets.items():
+        for name, secret in {**secrets, "orcid_token_key": TOKEN_KEY}.items():
             write_secret(self.config.parent / "secrets" / name.replace("_", "-"), secret)
         self.run("orcid-connect migrate")
 
@@ -71,10 +95,14 @@ class Machine:
         """Give a text in which the system's directories are this place's."""
         return re.sub(r"(?<![\w.])/(?=(?:var|etc|root)/)", f"{self.directory}/", text)
 
+    def commands(self, heading, kind="sh"):
+        """Give the commands under a heading of the pages."""
+        (commands,) = blocks(under(PAGES, heading), kind)
+        return self.here(commands)
+
     def follow(self, heading, kind="sh", fails=0):
-        """Run the commands under a heading of the page, and give what they say."""
-        (commands,) = blocks(under(PAGE, heading), kind)
-        return self.run(self.here(commands), fails)
+        """Run the commands under a heading of the pages, and give what they say."""
+        return self.run(self.commands(heading, kind), fails)
 
     def run(self, commands, fails=0):
         done = subprocess.run(
@@ -107,28 +135,70 @@ def on_sqlite(tmp_path):
     return machine
 
 
-@pytest.fixture
-def on_postgres(tmp_path, postgres):
+def machine_on(directory, server):
+    """Follow the page on a server of PostgreSQL."""
     environ = {
         "PGHOST": "127.0.0.1",
-        "PGPORT": str(postgres.port),
+        "PGPORT": str(server.port),
         "PGUSER": "postgres",
-        "PGPASSWORD": postgres.password,
+        "PGPASSWORD": server.password,
+        "PGDATA": str(server.data),
     }
-    machine = Machine(tmp_path, **environ)
-    machine.environ["PATH"] = machine.environ["PATH"].replace(":", f":{postgres.binaries}:", 1)
+    machine = Machine(directory, **environ)
+    machine.environ["PATH"] = machine.environ["PATH"].replace(":", f":{server.binaries}:", 1)
+    machine.follow("PostgreSQL", "sh postgresql")
+    machine.run("""psql -qc "alter role \\"orcid-connect\\" password 'geh/eim@1'" """)
+    machine.configure(f"postgresql://orcid-connect@127.0.0.1:{server.port}/orcid_connect", store_password="geh/eim@1")
+    return machine
+
+
+@pytest.fixture
+def on_postgres(tmp_path, postgres):
+    machine = None
     try:
-        machine.follow("PostgreSQL", "sh postgresql")
-        machine.run("""psql -qc "alter role \\"orcid-connect\\" password 'geh/eim@1'" """)
-        machine.configure(
-            f"postgresql://orcid-connect@127.0.0.1:{postgres.port}/orcid_connect", store_password="geh/eim@1"
-        )
+        machine = machine_on(tmp_path, postgres)
         yield machine
     finally:
-        machine.run(
-            "psql -Atc \"select datname from pg_database where datname = 'orcid_connect' or datname like 'aside-%'\" |"
-            'while read -r name; do dropdb --force "$name"; done; dropuser --if-exists orcid-connect'
-        )
+        if machine:
+            machine.run(
+                'psql -Atc "select datname from pg_database'
+                " where datname = 'orcid_connect' or datname like 'aside-%'\" |"
+                'while read -r name; do dropdb --force "$name"; done; dropuser --if-exists orcid-connect'
+            )
+
+
+DEBIANS_POSTGRESQL = {
+    "runuser": '[ "$2" = postgres ] && [ "$(id -u)" = 0 ] && exec /usr/sbin/runuser "$@"\nshift 3\nexec "$@"\n',
+    "systemctl": '[ "$2" = apache2 ] || exec runuser -u postgres -- pg_ctl "$1" -w -s -m fast -l "$PGDATA/../log"\n',
+    "install": 'if [ "$(id -u)" != 0 ]; then shift 5; set -- -d "$@"; fi\nexec /usr/bin/install "$@"\n',
+}
+"""As STAND_INS, for a PostgreSQL that is laid out as Debian does: the files are its account's."""
+
+
+@pytest.fixture
+def archiving():
+    """A machine with a PostgreSQL of its own that archives its log."""
+    server = Server()
+    try:
+        server.stop()
+        data = server.directory / "var/lib/postgresql/15/main"
+        settings = server.directory / "etc/postgresql/15/main/conf.d"
+        for each in (data.parent, settings):
+            each.mkdir(parents=True)
+        server.data.rename(data)
+        server.data.symlink_to(data)
+        if os.getuid() == 0:
+            shutil.chown(data.parent, "postgres", "postgres")
+        with (data / "postgresql.conf").open("a") as configuration:
+            configuration.write(f"include_dir = '{settings}'\n")
+        server.start()
+        machine = machine_on(server.directory, server)
+        for name, script in DEBIANS_POSTGRESQL.items():
+            write(server.directory / "bin" / name, f"#!/bin/sh\n{script}").chmod(0o755)
+        machine.follow("Archive PostgreSQL", "sh archive")
+        yield machine
+    finally:
+        server.remove()
 
 
 @pytest.fixture(params=["on_sqlite", "on_postgres"])
@@ -164,22 +234,111 @@ def people_link(machine):
         link(store, "maija@example.org", 4)
 
 
-def test_a_backup_made_during_linkings_can_be_restored(machine, words):
+class FeedReader:
+    """An organisation's program that reads the feed and keeps its cursor."""
+
+    def __init__(self):
+        self.cursor = None
+
+    def fetch(self, store):
+        """Fetch what is new; give the action of each account's change, or the status of an error."""
+        connector = Connector(store, CREDENTIALS, Registry.SANDBOX, lambda: NOON)
+        place = "/v1/changes" + (f"?cursor={self.cursor}" if self.cursor else "")
+        answer = ask(connector, place, HTTP_AUTHORIZATION=f"Bearer {TOKEN}")
+        connector.lookup.close()
+        if answer.status != 200:
+            self.cursor = None
+            return answer.status
+        body = json.loads(answer.body)
+        self.cursor = body["next_cursor"]
+        return {each["person"]["value"]: each["action"] for each in body["changes"]}
+
+
+def link_with_tokens(store, account):
+    """Link a person whose tokens of ORCID are kept sealed."""
+    attempt = answered(store, account, make_orcid_id(9, Registry.SANDBOX), UNIVERSITY)
+    sealed = SEALER.seal("pair", PAIR)
+    store.orcid_tokens.add(OrcidToken("pair", UNIVERSITY, CLIENT_ID, "", NOON, None, sealed=sealed), attempt.id, NOON)
+    store.links.add(attempt, "", make_consent(), None, NOON, "link-of-pair", ())
+
+
+def opened_tokens(store):
+    """Open the tokens of that link which it still needs."""
+    return [SEALER.open(each.id, each.sealed) for each in store.orcid_tokens.list_for_link("link-of-pair")]
+
+
+class Drill:
+    """Links before and after a backup, with two readers of the feed: one that has read all before it, one all after."""
+
+    def __init__(self, machine):
+        self.machine = machine
+        self.early, self.late = FeedReader(), FeedReader()
+
+    def before_backup(self):
+        people_link(self.machine)
+        with self.machine.store() as store:
+            link_with_tokens(store, "pia@example.org")
+            self.early.fetch(store)
+        self.kept = self.machine.kept()
+
+    def after_backup(self):
+        with self.machine.store() as store:
+            link(store, "matti@example.org", 5)
+            for account in ("maija@example.org", "pia@example.org"):
+                store.links.remove(UNIVERSITY, account, "person", "", NOON)
+            self.late.fetch(store)
+            assert opened_tokens(store) == []
+
+    def check_restored(self):
+        """Check that everything is as at the backup, and what readers of the feed see then."""
+        assert self.machine.kept() == self.kept
+        with self.machine.store() as store:
+            assert opened_tokens(store) == [PAIR]
+            # Its number was another change's, which the late reader has seen
+            link(store, "veera@example.org", 6)
+            assert self.early.fetch(store) == {"veera@example.org": "linked"}
+            assert self.late.fetch(store) == 410
+            restored = (
+                "maija@example.org",
+                "o'hara@example.org",
+                "pia@example.org",
+                "veera@example.org",
+                "åke@example.org",
+            )
+            assert self.late.fetch(store) == dict.fromkeys(restored, "linked")
+            assert store.audit.verify(UNIVERSITY) == []
+
+
+def test_a_restore_gives_back_what_was_backed_up_and_readers_notice(machine, words):
     engine, kind = words
-    people_link(machine)
-    before = machine.kept()
+    drill = Drill(machine)
+    drill.before_backup()
     with machine.store() as serving:
         serving.check_schema()
         machine.follow(f"Back up {engine}", kind)
-        link(serving, "matti@example.org", 5)
-        serving.links.remove(UNIVERSITY, "maija@example.org", "person", "", before[0][0].linked_at)
+    drill.after_backup()
 
     said = machine.follow(f"Restore {engine}", kind)
 
-    assert machine.kept() == before
+    drill.check_restored()
     assert "All checks passed" in said
     assert machine.notes.read_text() == "stop apache2\nstart apache2\n"
-    assert machine.run(machine.here(ASIDE[engine])).strip() == "4", "what there was is put aside"
+    assert machine.run(machine.here(ASIDE[engine])).strip() == "5", "what there was is moved aside"
+
+
+def test_postgresql_is_restored_as_it_was_at_a_time(archiving):
+    drill = Drill(archiving)
+    archiving.follow("Archive PostgreSQL", "sh base")
+    drill.before_backup()
+    time = archiving.run("psql -Atc 'select clock_timestamp()'").strip()
+    drill.after_backup()
+
+    said = archiving.run(
+        f"recovery_time='{time}'\n" + archiving.commands("Restore PostgreSQL as it was at a time", "sh recovery")
+    )
+
+    drill.check_restored()
+    assert "All checks passed" in said
 
 
 def test_a_role_of_an_identity_provider_outlives_the_restoring_of_a_backup(on_postgres, postgres):
@@ -199,7 +358,7 @@ def test_a_role_of_an_identity_provider_outlives_the_restoring_of_a_backup(on_po
         on_postgres.follow("Restore PostgreSQL", "sh postgresql")
 
         assert seen == rows() == [("maija@example.org",), ("o'hara@example.org",), ("åke@example.org",)]
-        (commands,) = blocks(under(PAGE, making), "sh postgresql")
+        (commands,) = blocks(under(PAGES, making), "sh postgresql")
         on_postgres.run(on_postgres.here(re.sub(r"--generate \S+", "", commands)))
         assert seen == rows()
         assert len(on_postgres.kept()[0]) == 3
