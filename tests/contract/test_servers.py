@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import pytest
 from click.testing import CliRunner
@@ -351,6 +351,56 @@ def test_a_worker_starts_again_with_other_files_unless_one_is_bad(tmp_path):
     finally:
         worker.kill()
         worker.communicate()
+
+
+@pytest.mark.parametrize("command", ["serve", "connector", "deliver"])
+def test_a_reload_while_the_program_starts_again_does_not_end_it_and_is_not_lost(tmp_path, command):
+    port = free_port()
+    path = configuration(tmp_path, **{SECTIONS.get(command, "worker"): {"port": port}})
+    process = start(path, command)
+    try:
+        assert process.stdout.readline()
+        for _ in range(40):
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.02)
+        path.write_text(path.read_text().replace("[service]", '[service]\nname = "Another name"'))
+        process.send_signal(signal.SIGHUP)
+
+        wait_for_digest(port, load(path, {}).digest)
+        process.terminate()
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for_digest(port, digest):
+    end = time.monotonic() + 30
+    while True:
+        with suppress(ConnectionError, http.client.HTTPException):
+            if ask(f"http://127.0.0.1:{port}", "/healthz").headers["Configuration-Digest"] == digest:
+                return
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("command", ["serve", "connector", "deliver"])
+def test_a_server_that_is_to_end_while_it_reloads_ends(tmp_path, command):
+    sections = {SECTIONS[command]: {"port": 0}} if command in SECTIONS else {}
+    process = start(configuration(tmp_path, **sections), command)
+    try:
+        process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        assert process.stderr.readline().startswith("reloading ")
+        process.terminate()
+
+        process.wait(30)
+
+        assert process.returncode in {0, -signal.SIGTERM}
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_check_compares_what_runs_with_the_files(tmp_path):

@@ -15,6 +15,7 @@ from sql.store import Store
 from webapp.cli.context import find_organisation, load_config, may_reload, open_store, utc_now
 from webapp.cli.errors import EXIT_FAILURE, CommandError, handle_errors
 from webapp.cli.output import format_time, pluralize, printable
+from webapp.cli.serve import server
 from webapp.config.loader import Config
 from webapp.log import configure_logging
 
@@ -37,6 +38,8 @@ def deliver(path: Path, *, once: bool, dry_run: bool, retry: str | None, transfe
     """
     if transfer and not retry:
         raise click.UsageError("--transfer requires --retry.")
+    if not (once or dry_run or retry):
+        server.remember_hang_up()
     config = load_config(path)
     with open_store(config) as store:
         if retry:
@@ -48,7 +51,6 @@ def deliver(path: Path, *, once: bool, dry_run: bool, retry: str | None, transfe
 
 
 def _run(config: Config, store: Store, *, once: bool) -> None:
-    from webapp.cli.serve import server  # noqa: PLC0415
     from webapp.wiring.common import log_misconfigured  # noqa: PLC0415
     from webapp.wiring.worker import make_worker, make_worker_health  # noqa: PLC0415 - the connector's command does not load the pages
 
@@ -67,24 +69,25 @@ def _run(config: Config, store: Store, *, once: bool) -> None:
         events = worker.run_once()
         click.echo(", ".join(f"{word} {count}" for word, count in sorted(events.items())) or "nothing is due")
         sys.exit(EXIT_FAILURE if events - Counter(delivered=events["delivered"]) else 0)
-    left_out = f", without {', '.join(config.misconfigured)}" if config.misconfigured else ""
-    click.echo(f"delivering for {pluralize(len(config.organisations), 'organisation', 'organisations')}{left_out}")
 
     def hang_up(_signal: int, _frame: object) -> None:
         nonlocal reload
-        if not reload and valid():
+        if not process.ending and valid():
+            server.ignore_hang_up()
             reload = True
             worker.stop()
 
     valid = may_reload(config)
-    signal.signal(signal.SIGHUP, hang_up)
+    server.on_hang_up(hang_up)
+    left_out = f", without {', '.join(config.misconfigured)}" if config.misconfigured else ""
+    click.echo(f"delivering for {pluralize(len(config.organisations), 'organisation', 'organisations')}{left_out}")
     health = make_worker_health(store, worker, process)
     try:
         with server.serve_beside(health, config.worker) if config.worker.enabled else nullcontext():
             worker.run()
     except server.CannotListen as error:
         raise CommandError(str(error)) from None
-    if reload:
+    if reload and not process.ending:
         server.execute_again()
 
 

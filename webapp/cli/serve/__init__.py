@@ -35,6 +35,7 @@ def serve(path: Path) -> None:
     """
     from webapp.wiring.pages import make_web  # noqa: PLC0415 - the connector's command does not load the pages
 
+    server.remember_hang_up()
     config = load_config(path)
     if config.service.front is FrontKind.VARIABLES:
         text = 'is "variables", which only mod_wsgi can pass on: behind orcid-connect serve no sign-in would be seen'
@@ -66,6 +67,7 @@ def serve(path: Path) -> None:
 @handle_errors
 def connector(path: Path, *, seconds: int | None, directory: Path) -> None:
     """Serve the connector, from which Identity Providers read ORCID iDs."""
+    server.remember_hang_up()
     config = load_config(path)
     with open_store(config) as store:
         # The connector only reads: it needs no connection that can write
@@ -92,6 +94,7 @@ def authority(path: Path) -> None:
 
     Services of the federation query it by SAML.
     """
+    server.remember_hang_up()
     config = load_config(path)
     with open_store(config) as store:
         try:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
+from types import FrameType
 from typing import Any
 from wsgiref.types import WSGIApplication
 
@@ -43,6 +44,7 @@ FIRST_KEPT_FD = 64
 """File descriptors of kept sockets are not below this, so that those that are passed on do not replace them."""
 FIRST_FD = 3
 """The first file descriptor that systemd passes (SD_LISTEN_FDS_START)."""
+_remembered: list[int] = []
 
 
 class CannotListen(OSError):
@@ -80,7 +82,8 @@ def serve(
 
     def hang_up(_signal: int, _frame: object) -> None:
         nonlocal reload
-        if may_reload():
+        if not process.ending and may_reload():
+            ignore_hang_up()
             reload = True
             sys.exit(0)
 
@@ -96,14 +99,16 @@ def serve(
     try:
         with suppress(KeyboardInterrupt, SystemExit):
             signal.signal(signal.SIGTERM, lambda _signal, _frame: _drain(process, listener.drain_seconds))
-            signal.signal(signal.SIGHUP, hang_up)
+            on_hang_up(hang_up)
             ready(" and ".join(_addresses(options)))
             server.run()
         server.close()
     finally:
         if "unix_socket" in options:
             Path(options["unix_socket"]).unlink(missing_ok=True)
-    if reload:
+    # SIGTERM may come while the server is being closed
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    if reload and not process.ending:
         execute_again(inherited)
 
 
@@ -131,9 +136,9 @@ def serve_beside(application: WSGIApplication, listener: Listener) -> Iterator[N
 
 def _drain(process: ProcessState, seconds: float) -> None:
     # A second signal ends the process at once
-    if process.ending or not seconds:
+    again, process.ending = process.ending, True
+    if again or not seconds:
         _end()
-    process.ending = True
     begun = monotonic()
 
     def end_when_idle(_signal: int, _frame: object) -> None:
@@ -157,6 +162,27 @@ def keep_sockets(sockets: Sequence[socket.socket]) -> list[int]:
     They stay open when the server closes its own.
     """
     return [fcntl.fcntl(each.fileno(), fcntl.F_DUPFD_CLOEXEC, FIRST_KEPT_FD) for each in sockets]
+
+
+def remember_hang_up() -> None:
+    """Remember each SIGHUP until `on_hang_up` is called.
+
+    Called before the configuration is read.
+    """
+    signal.signal(signal.SIGHUP, lambda number, _frame: _remembered.append(number))
+
+
+def on_hang_up(handler: Callable[[int, FrameType | None], None]) -> None:
+    """Call a function on SIGHUP, and now if one is remembered."""
+    signal.signal(signal.SIGHUP, handler)
+    if _remembered:
+        _remembered.clear()
+        signal.raise_signal(signal.SIGHUP)
+
+
+def ignore_hang_up() -> None:
+    """Ignore SIGHUP until the program is executed again and reads its files."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def execute_again(sockets: Sequence[int] = ()) -> None:
