@@ -15,6 +15,7 @@ from shibboleth.process_state import CONFIGURATION_HEADER
 from webapp.checks.result import CheckResult, Level
 from webapp.config.loader import Config
 from webapp.config.service import FrontKind
+from webapp.config.transfers import installed_kind_problems
 
 _OTHERS = 0o007
 _TIMEOUT = 5.0
@@ -28,6 +29,7 @@ def check_configuration(config: Config) -> Iterator[CheckResult]:
     yield from _orcid_clients(config)
     yield from _credentials(config)
     yield from _secret_files(config)
+    yield from _installed_kinds()
     yield from _transfer_files(config)
 
 
@@ -89,6 +91,16 @@ def _secret_files(config: Config) -> Iterator[CheckResult]:
         yield CheckResult(Level.WARNING, "secret", text, fix, {"path": str(path)})
     if not exposed:
         yield CheckResult(Level.OK, "secrets", f"{len(config.secrets)} found, none accessible to other users")
+
+
+def _installed_kinds() -> Iterator[CheckResult]:
+    for name, problem in installed_kind_problems().items():
+        details = {"kind": name}
+        if problem:
+            text, fix = f'the installed kind "{name}" {problem}', "update, repair or remove the package that has it"
+            yield CheckResult(Level.WARNING, "transfer", text, fix, details)
+        else:
+            yield CheckResult(Level.OK, "transfer", f'the kind "{name}" is of an installed package', details=details)
 
 
 def _transfer_files(config: Config) -> Iterator[CheckResult]:

@@ -41,8 +41,8 @@ class ConfigContext:
     environ: Mapping[str, str]
     registry: Registry | None
     """The registry of the service, read before everything else; None if the file does not say it."""
-    kinds: Mapping[str, type[Any]]
-    """The kinds of transfers by name: pydantic models whose fields are their settings."""
+    kinds: Mapping[str, Any]
+    """The kinds of transfers by name: pydantic models whose fields are their settings, or an `UnusableKind`."""
     owners: dict[tuple[str, str], str] = field(default_factory=dict)
     """The file that has a unique value, by kind of value and value."""
     secrets: list[Secret] = field(default_factory=list)

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from resolver_connector.attested.receivers import Receivers
-from resolver_connector.transfers import TRANSFERS
+from resolver_connector.transfers.installed import all_kinds
 from resolver_connector.transfers.orcid import OrcidTransfer
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisations
@@ -107,7 +107,7 @@ class Config:
         return self.service.public_url + CALLBACK
 
 
-def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[Any]] = TRANSFERS) -> Config:
+def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, Any] | None = None) -> Config:
     """Read and validate the service's file and all organisations' files.
 
     Two organisations with the same entityID, token, user, password or client id at ORCID are both invalid: the files do
@@ -116,7 +116,8 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[
     Args:
         path: The service's file; relative paths in all files start at its directory.
         environ: The variables to which `env:` references refer.
-        kinds: The kinds of transfers by name; their fields are the settings of a transfer.
+        kinds: The kinds of transfers by name, whose fields are the settings of a transfer; None means the built-in
+            kinds and those of installed packages.
 
     Raises:
         Misconfigured: If the service's file is invalid or no organisation is valid; it has every problem of all files.
@@ -130,7 +131,7 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[
     registry = next((each for each in Registry if each.value == stated.get("registry")), None)
     directory = stated.get("organisations")
     directory = path.parent / (directory if isinstance(directory, str) and directory else "organisations")
-    context = ConfigContext(path, path.parent, environ, registry, kinds)
+    context = ConfigContext(path, path.parent, environ, registry, all_kinds() if kinds is None else kinds)
     file = None if content is None else validate(ServiceFile, content, context, problems)
     found = _read_organisations(directory, context, problems)
     if content is not None and not found and not any(each.key == "service.organisations" for each in problems):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
 
+from resolver_connector.transfers.installed import UnusableKind, installed_kinds
 from resolver_connector.transfers.orcid import OrcidTransfer
 from webapp.config import validators
 from webapp.config.base import (
@@ -114,14 +115,41 @@ def validate_transfers(
         own = {name: value for name, value in table.items() if name not in TransferTable.model_fields}
         name = table.get("name")
         place = name if isinstance(name, str) and _NAME.fullmatch(name) else f"number {number}"
+        fix = "update or repair the package that has this kind; docs/transfer-kinds.md says what it must have"
+        if isinstance(kind, UnusableKind):
+            text = f'kind = "{kind.kind}" {kind.problem}'
+            problems.append(SettingProblem(str(context.file), f"{KEY}.{place}", text, fix))
+            continue
         try:
-            found[place] = kind.model_validate(own, context=context)
-        except ValidationError as error:
-            fix = f'fix it; docs/settings.md says what each setting of kind = "{kind.kind}" is for'
-            described = Setting("", "", example={}, settings={KEY: describe_kind(kind)})
-            errors = validation_errors(error, KEY, place, fix=fix)
-            problems.extend(setting_problems(context.file, errors, described))
+            if (model := _validate(kind, own, context, place, problems)) is not None:
+                found[place] = model
+        except (OSError, RecursionError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a kind of another package concerns its users alone
+            text = f'kind = "{kind.kind}" failed with {type(error).__name__}'
+            problems.append(SettingProblem(str(context.file), f"{KEY}.{place}", text, fix))
     return MappingProxyType(found)
+
+
+def _validate(
+    kind: Any, own: Mapping[str, Any], context: ConfigContext, place: str, problems: list[SettingProblem]
+) -> Any:
+    # The model; or None, and the problems of the settings
+    try:
+        return kind.model_validate(own, context=context)
+    except ValidationError as error:
+        fix = f'fix it; docs/settings.md says what each setting of kind = "{kind.kind}" is for'
+        described = Setting("", "", example={}, settings={KEY: describe_kind(kind)})
+        problems.extend(setting_problems(context.file, validation_errors(error, KEY, place, fix=fix), described))
+        return None
+
+
+def installed_kind_problems() -> Mapping[str, str]:
+    """Return what is wrong with each kind of an installed package, by name.
+
+    The text is empty where the kind can be used.
+    """
+    return {name: kind.problem if isinstance(kind, UnusableKind) else "" for name, kind in installed_kinds().items()}
 
 
 def describe_kind(kind: type[BaseModel]) -> Setting:
