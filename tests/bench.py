@@ -16,7 +16,7 @@ import sqlite3
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -34,6 +34,7 @@ from psycopg.rows import dict_row
 
 from shibboleth.orcid_id import Registry
 from tests.support.configuration import ALL_RIGHTS, ORGANISATION, PROOF, TOKEN, store_section, write_configuration
+from tests.support.database import insert_rows
 from tests.support.factories import make_orcid_id
 from tests.support.ports import free_port
 from tests.support.postgres import Server
@@ -301,31 +302,23 @@ def connect(url: str) -> Any:
 
 def insert(url: str, numbers: Iterable[int], *tables: str) -> float:
     """Insert rows like those of person 0 in one transaction, and give how long that took, in seconds."""
+    values = map(_person, numbers)
     with closing(connect(url)) as database:
-        inserts = [_like_the_first(database, table) for table in tables]
-        cursor, people = database.cursor(), iter(numbers)
         begun = perf_counter()
-        cursor.execute("begin")
-        while batch := list(islice(people, 1000)):
-            for statement, row in inserts:
-                cursor.executemany(statement, [row(number) for number in batch])
-        cursor.execute("commit")
+        insert_rows(database, values, *tables)
         return perf_counter() - begun
 
 
-def _like_the_first(database: Any, table: str) -> tuple[str, Callable[[int], dict[str, Any]]]:
-    """Give the statement that inserts into a table, and what makes a person's row."""
-    first = dict(database.execute(f"select * from {table} limit 1").fetchone())
-    place = ":{}" if isinstance(database, sqlite3.Connection) else "%({})s"
-
-    def row(number: int) -> dict[str, Any]:
-        who = account(number)
-        own = {"id": f"{number:032x}", "number": number + 1, "change_number": number + 1}
-        own |= {"person_key": who, "account": who}
-        own["orcid"] = orcid_id(number).bare
-        return first | {name: value for name, value in own.items() if name in first}
-
-    return f"insert into {table} ({', '.join(first)}) values ({', '.join(map(place.format, first))})", row
+def _person(number: int) -> dict[str, Any]:
+    who, change = account(number), number + 1
+    return {
+        "id": f"{number:032x}",
+        "number": change,
+        "change_number": change,
+        "person_key": who,
+        "account": who,
+        "orcid": orcid_id(number).bare,
+    }
 
 
 def wrk(server: Running, people: int) -> dict[str, float]:

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from sql.engines.base import queries
-from tests.support.database import driver_of
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, attest, make_link, make_orcid_id
+from tests.support.database import attest_many, driver_of
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 
 MAIJA = "maija@yliopisto.example"
 VILLE = "ville@yliopisto.example"
@@ -238,8 +238,8 @@ def many(count):
     return ((name, make_orcid_id(number + 1)) for number, name in names)
 
 
-def test_a_snapshot_is_read_a_page_at_a_time(store):
-    attest(store, many(10_000))
+def test_a_snapshot_is_read_a_page_at_a_time(store, store_url):
+    attest_many(store, store_url, many(10_000))
     next(iter(store.links.list_current(UNIVERSITY)))
     tracemalloc.start()
 
@@ -250,5 +250,5 @@ def test_a_snapshot_is_read_a_page_at_a_time(store):
     finally:
         tracemalloc.stop()
 
-    assert (number, count) == (10_000, 10_000)
+    assert (number, count) == (1, 10_000)
     assert most < 3_000_000

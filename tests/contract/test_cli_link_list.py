@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from shibboleth.orcid_id import Registry
 from tests.support.configuration import ORGANISATION, store_section, write_configuration
+from tests.support.database import attest_many
 from tests.support.docs import ROOT
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, attest, make_link, make_orcid_id
 from webapp.cli.main import main
@@ -114,9 +115,9 @@ def test_two_output_formats_are_a_usage_error(path):
     assert run(path, "yliopisto", "--json", "--accounts")[0] == 2
 
 
-def test_memory_does_not_grow_with_the_list(store, path, monkeypatch):
+def test_memory_does_not_grow_with_the_list(store, store_url, path, monkeypatch):
     everybody = ((f"person-{n}@yliopisto.example", trial(n)) for n in range(1, 5001))
-    attest(store, everybody)
+    attest_many(store, store_url, everybody)
 
     class Counting(io.TextIOBase):
         lines = 0
@@ -138,9 +139,9 @@ def test_memory_does_not_grow_with_the_list(store, path, monkeypatch):
     assert peak < 4_000_000
 
 
-def test_the_reader_of_a_pipe_may_stop_early(store, path):
+def test_the_reader_of_a_pipe_may_stop_early(store, store_url, path):
     everybody = ((f"person-{n}@yliopisto.example", trial(n)) for n in range(1, 3001))
-    attest(store, everybody)
+    attest_many(store, store_url, everybody)
     command = f"{sys.executable} -m webapp --config {path} link list yliopisto | head -n 2"
 
     done = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -14,8 +14,9 @@ from sql import idp_role
 from sql.migrate import migrate
 from sql.store import open_store
 from tests.support.configuration import store_section, write_configuration, write_secret
+from tests.support.database import attest_many
 from tests.support.database_roles import MAIJA, SECRET, TRIAL, RoleDatabase, link
-from tests.support.factories import NOON, UNIVERSITY, attest, make_link, make_orcid_id
+from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from webapp.cli.main import main
 
 
@@ -26,16 +27,9 @@ def place(postgres, tmp_path):
     place.remove()
 
 
-def analyze(url):
-    """Do what the server's autovacuum does within a minute."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("analyze")
-
-
 def test_the_query_of_a_login_uses_the_index(place):
     everybody = ((f"person-{n}@yliopisto.example", make_orcid_id(n, TRIAL)) for n in range(1, 3000))
-    attest(place.store, everybody)
-    analyze(place.url)
+    attest_many(place.store, place.url, everybody)
     place.make("yliopisto")
 
     explained = 'explain (costs off) select "eduPersonOrcid" from idp_release where account = %s'

@@ -14,6 +14,7 @@ import pytest
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisations
 from sql.records import Incident, ReleaseState
+from tests.support.database import attest_many
 from tests.support.factories import (
     NOON,
     POLYTECHNIC,
@@ -192,10 +193,12 @@ def test_the_list_has_what_the_organisation_can_hand_in_again(store, admin):
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_the_list_needs_little_memory_however_many_links_there_are(store, admin):
+def test_the_list_needs_little_memory_however_many_links_there_are(store, store_url, admin):
     many = 4_000
-    attest(
-        store, [(f"p{number:06d}@yliopisto.example", make_orcid_id(number, Registry.SANDBOX)) for number in range(many)]
+    attest_many(
+        store,
+        store_url,
+        [(f"p{number:06d}@yliopisto.example", make_orcid_id(number, Registry.SANDBOX)) for number in range(many)],
     )
     form = {"token": admin.token(), "format": "csv"}
     tracemalloc.start()

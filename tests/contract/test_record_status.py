@@ -18,9 +18,9 @@ from sql.errors import StoreUnavailable
 from sql.records import CONFIRMED_AFTER, RecordState, StatusBatch
 from sql.replica import Replica, write_replica
 from sql.store import open_store
-from tests.support.database import make_sqlite
+from tests.support.database import attest_many, make_sqlite
 from tests.support.delivery import UniqueRegister, make_worker
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, attest, make_client, make_link, make_orcid_id
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_client, make_link, make_orcid_id
 from tests.support.service import ORGANISATIONS, Clock, ask
 from webapp.checks.links.records import check_records
 from webapp.linking.public_api import LookupFailed, LookupPaused, RecordAnswer
@@ -96,15 +96,16 @@ def quick_store(tmp_path):
     """A store in memory where the system has such a directory: 20,000 commits wait for no disk."""
     memory = Path("/dev/shm")
     with TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as directory:
-        store = open_store(make_sqlite(directory))
-        yield store
+        url = make_sqlite(directory)
+        store = open_store(url)
+        yield store, url
         store.close()
 
 
 def test_ten_thousand_links_are_each_looked_up_once_a_month_at_the_pace_of_orcid(quick_store):
-    store = quick_store
+    store, url = quick_store
     people = [(f"p{n}@yliopisto.example", make_orcid_id(n)) for n in range(10_000)]
-    attest(store, people)
+    attest_many(store, url, people)
     clock = Clock()
     orcid = Orcid(
         failures={

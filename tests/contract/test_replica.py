@@ -20,7 +20,8 @@ from sql import replica as module
 from sql.errors import StoreUnavailable
 from sql.replica import NotAReplica, Replica, ReplicaNotWritten, write_replica
 from sql.store import open_store
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, attest, make_link, make_orcid_id
+from tests.support.database import attest_many
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 
 MAIJA, MATTI, OSKAR = "maija@yliopisto.example", "matti@yliopisto.example", "åke@yliopisto.example"
 TRUE, TRIAL = Registry.PRODUCTION, Registry.SANDBOX
@@ -100,11 +101,7 @@ QUESTION = 'select "eduPersonOrcid" from idp_release where organisation = ? and 
 
 def test_a_query_for_one_person_uses_the_index(store, store_url):
     everybody = ((f"person-{n}@yliopisto.example", make_orcid_id(n)) for n in range(1, 3000))
-    attest(store, everybody)
-    if store_url.startswith("postgres"):
-        # The server's autovacuum does it within a minute
-        with psycopg.connect(store_url, autocommit=True) as connection:
-            connection.execute("analyze")
+    attest_many(store, store_url, everybody)
     how = "explain query plan" if store_url.startswith("sqlite") else "explain (costs off)"
 
     plan = " ".join(

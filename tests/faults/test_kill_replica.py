@@ -15,10 +15,11 @@ import pytest
 
 from shibboleth.orcid_id import Registry
 from sql.replica import Replica, write_replica
+from tests.support.database import attest_many
 from tests.support.docs import ROOT
-from tests.support.factories import NOON, UNIVERSITY, attest, make_orcid_id
+from tests.support.factories import NOON, UNIVERSITY, make_orcid_id
 
-PEOPLE = 20_000
+PEOPLE = 5_000
 KILLS = 10
 SEED = int(os.environ.get("SEED", "1"))
 WRITING = """
@@ -36,10 +37,10 @@ while True:
 
 
 @pytest.fixture
-def crowd(store):
+def crowd(store, store_url):
     """A store with so many links that a replica takes a while."""
     everybody = ((f"person-{n}@yliopisto.example", make_orcid_id(n)) for n in range(1, PEOPLE + 1))
-    attest(store, everybody)
+    attest_many(store, store_url, everybody)
     return store
 
 
