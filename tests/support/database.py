@@ -109,9 +109,9 @@ def _like_the_first(database: Any, table: str) -> tuple[str, Callable[[dict[str,
 
 
 def attest_many(store, url, people):
-    """Attest the first of these pairs of account and iD, and copy its link for the others, without their changes.
+    """Attest the first of these accounts and iDs, and copy its link for others.
 
-    It takes a fraction of the time that the store needs for a list.
+    The others have no changes and events. It takes a fraction of the time that the store needs for a list.
     """
     first, *others = people
     attest(store, [first])

@@ -45,7 +45,7 @@ from webapp.log import log
 from webapp.operator.access import AdminAccess
 from webapp.pages.context import AppContext, no_delivery
 from webapp.rendering.static import StaticFiles
-from webapp.rendering.templating import templates
+from webapp.rendering.templating import environment, templates
 
 PUBLIC_URL = "https://connect.example"
 CALLBACK = f"{PUBLIC_URL}/me/callback"
@@ -185,6 +185,13 @@ def make_web_app(
         headers=security_headers(client.base_url, secure=True),
         clock=clock,
     )
+
+
+def compile_templates():
+    """Compile all templates, once for all processes that this one forks."""
+    known = environment(languages()["en"], {})
+    for name in known.list_templates(extensions=["html"]):
+        known.get_template(name)
 
 
 def settings_of(organisations, transfers=(), labels=None):

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 import waitress
 
 from sql.store import Store, open_store
-from tests.support.service import make_orcid_client, make_web_app
+from tests.support.service import compile_templates, make_orcid_client, make_web_app
 from tests.support.store_faults import FailingEngine
 from webapp.app import make_app
 
@@ -65,7 +65,9 @@ def _write_line(line):
 
 def main(store_url, orcid_url):
     """Fork a server for each line of input."""
-    open_store(store_url)  # imports the driver once, before the forks
+    # What the processes need is imported and compiled once, before the forks
+    open_store(store_url)
+    compile_templates()
     for line in sys.stdin:
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))

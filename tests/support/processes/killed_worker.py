@@ -36,7 +36,7 @@ from tests.support.affiliation import NAME as RECORDS
 from tests.support.affiliation import make_tokens, make_transfer
 from tests.support.delivery import ORGANISATIONS, LogRecorder
 from tests.support.factories import UNIVERSITY
-from tests.support.service import make_orcid_client, make_revocation_queue, make_web_app
+from tests.support.service import compile_templates, make_orcid_client, make_revocation_queue, make_web_app
 from tests.support.store_faults import FailingEngine
 from webapp.app import make_app
 from webapp.pages.context import no_delivery
@@ -232,7 +232,10 @@ def main(kind, *urls):
     """Fork a process for each line of input."""
     # Shorter than the test's patience
     revocation.LEASE, revocation.CLIENT_PAUSE = timedelta(seconds=3), 0.1
-    open_store(urls[0])  # imports the driver once, before the forks
+    # What the processes need is imported and compiled once, before the forks
+    open_store(urls[0])
+    if kind == "web":
+        compile_templates()
     for line in sys.stdin:
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
