@@ -545,6 +545,8 @@ class AffiliationItem:
     section: AffiliationSection
     orcid_id: OrcidId
     """The record."""
+    client_id: str
+    """The ORCID client that writes it, which alone can change and end it."""
     state: AffiliationItemState
     changed_at: datetime
     put_code: str | None = None

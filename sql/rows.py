@@ -343,6 +343,7 @@ def affiliation_item_from_row(row: Row) -> AffiliationItem:
         row["link_id"],
         AffiliationSection(row["section"]),
         orcid_id_from_row(row),
+        row["client_id"],
         AffiliationItemState(row["state"]),
         parse_timestamp(row["changed_at"]),
         row["put_code"],

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from types import MappingProxyType
 
 from resolver_connector.attested.receivers import Receivers
 from resolver_connector.http import EventLog
@@ -41,13 +42,14 @@ class Maintenance:
     Expired data: attempts that have expired, delivered links that are not kept, and people whose erasure is due.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - a value of each subject
         self,
         store: Store,
         policies: Iterable[RetentionPolicy],
         report: EventLog,
         misconfigured: Collection[str] = (),
         former_clients: Collection[str] = (),
+        affiliation_transfers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Initialise the jobs.
 
@@ -57,9 +59,11 @@ class Maintenance:
             report: Writes the log.
             misconfigured: The ids of organisations without a policy, whose data is left as it is.
             former_clients: The ids of ORCID clients that are used no more, whose tokens are revoked.
+            affiliation_transfers: The name of the transfer that writes to ORCID records, by the organisation's id.
         """
         self._store = store
         self._former_clients = former_clients
+        self._affiliation_transfers = affiliation_transfers
         self._misconfigured = misconfigured
         self._policies = tuple(policies)
         self._keep_nothing = tuple(each.organisation_id for each in self._policies if not each.keeps_links)
@@ -91,7 +95,7 @@ class Maintenance:
 
     def _make_tokens_due(self, now: datetime) -> None:
         # Mostly those of attempts that nobody ended
-        if due := self._store.orcid_tokens.make_due(now, self._former_clients):
+        if due := self._store.orcid_tokens.make_due(now, self._former_clients, self._affiliation_transfers):
             self._report("orcid-tokens-due", tokens=due)
         self._store.orcid_tokens.delete_revoked(now - KEEP_REVOKED)
 

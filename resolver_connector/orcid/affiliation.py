@@ -114,19 +114,28 @@ class _Try:
         link = store.links.get(self.organisation, self.person_key)
         permission = None if link is None else store.affiliations.permission(link.id)
         said = Affiliation() if permission is None else permission.said
-        current = {}
         for item in store.affiliations.list_items(self.organisation, self.person_key):
-            if link is not None and item.link_id == link.id:
-                current[item.section] = item
-                # ORCID locked or deactivated the record: nothing can be changed there now
-                if link.suspended_at is not None or item.section in said.sections:
-                    continue
-            if item.state.open:
-                yield partial(self._end, item)
+            is_current = link is not None and item.link_id == link.id
+            # ORCID locked or deactivated the record: nothing can be changed there now
+            if not item.state.open or (is_current and link is not None and link.suspended_at is not None):
+                continue
+            lasts = is_current and item.section in said.sections
+            if not lasts or item.client_id != self._client_id:
+                # What a former client wrote cannot be changed by another one, and an end date would be wrong
+                yield partial(self._end, item, End.DELETE if lasts else self.transfer.settings.end)
         if link is None or link.suspended_at is not None:
             return
+        items = store.affiliations.list_items(self.organisation, self.person_key)
+        current = {each.section: each for each in items if each.link_id == link.id}
         for section in sorted(said.sections):
-            yield partial(self._write, link, said, section, current.get(section))
+            known = current.get(section)
+            # One that could not be ended stays alone
+            if known is None or not known.state.open or known.client_id == self._client_id:
+                yield partial(self._write, link, said, section, known)
+
+    @property
+    def _client_id(self) -> str:
+        return self.transfer.tokens.clients.organisations[self.organisation].client_id
 
     # Writing
 
@@ -138,9 +147,10 @@ class _Try:
         if item is not None and item.state is AffiliationItemState.DELETED:
             return DeliveryResult(Outcome.ALREADY_THERE, DELETED)
         while token := tokens.get_access_token(*person, SCOPE, self.now, orcid_id=link.orcid_id):
-            if item is None:
-                item = AffiliationItem(link.id, section, link.orcid_id, AffiliationItemState.PENDING, self.now)
-                affiliations.add_item(link.id, section, self.now)
+            if item is None or item.client_id != token.client_id:
+                pending = AffiliationItemState.PENDING
+                item = AffiliationItem(link.id, section, link.orcid_id, token.client_id, pending, self.now)
+                affiliations.add_item(link.id, section, token.client_id, self.now)
             try:
                 return self._write_with(token, item, said)
             except _Withdrawn:
@@ -208,14 +218,14 @@ class _Try:
 
     # Ending
 
-    def _end(self, item: AffiliationItem) -> DeliveryResult:
+    def _end(self, item: AffiliationItem, end: End) -> DeliveryResult:
         token = self.transfer.tokens.get_access_token(
-            self.organisation, self.person_key, SCOPE, self.now, orcid_id=item.orcid_id, ended=True
+            self.organisation, self.person_key, SCOPE, self.now, orcid_id=item.orcid_id, ended_client_id=item.client_id
         )
         if token is None:
             return DeliveryResult(Outcome.REFUSED, NO_TOKEN)
         try:
-            return self._end_with(token, item)
+            return self._end_with(token, item, end)
         except _Withdrawn:
             self.transfer.tokens.record_withdrawn(token.token_id, self.now)
             if item.put_code is None:
@@ -225,14 +235,14 @@ class _Try:
         except _Gone:
             return self._forget(item)
 
-    def _end_with(self, token: AccessToken, item: AffiliationItem) -> DeliveryResult:
+    def _end_with(self, token: AccessToken, item: AffiliationItem, end: End) -> DeliveryResult:
         put_code, found = item.put_code, None
-        if put_code is None or self.transfer.settings.end is End.DATE:
+        if put_code is None or end is End.DATE:
             found = self._find(token, item)[0] if put_code is None else self._read(token, item, put_code)
             if found is None:
                 return self._forget(item)
             put_code = _put_code(found)
-        if found is None or self.transfer.settings.end is End.DELETE:
+        if found is None or end is End.DELETE:
             return self._delete(token, item, put_code)
         if not found.get("end-date"):
             content = {"put-code": int(put_code), **_sent_back(found), "end-date": _day(self.now.date())}

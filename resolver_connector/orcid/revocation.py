@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -136,8 +136,6 @@ class RevocationQueue:
     revoker: Revoker
     report: EventLog
     clock: Callable[[], datetime]
-    transfers: Mapping[str, str] = field(default_factory=dict)
-    """The name of the transfer that writes to ORCID records, by the organisation's id: its deliveries come first."""
     random: Callable[[], float] = random.random
     """Returns a number between 0 and 1, for the jitter of the back-off."""
     _paused_until: dict[str, float] = field(default_factory=dict, init=False)
@@ -177,11 +175,9 @@ class RevocationQueue:
             StoreUnavailable: If the store does not answer; a lease that was taken expires.
         """
         worker = make_worker_id()
-        owners = {each.client_id: organisation_id for organisation_id, each in self.clients.organisations.items()}
         for client_id in self.store.orcid_tokens.list_due_clients(self.clock()):
-            transfer = self.transfers.get(owners.get(client_id, ""), "")
             while not self._stopped and monotonic() >= self._paused_until.get(client_id, 0.0):
-                token = self.store.orcid_tokens.claim(client_id, worker, self.clock(), LEASE, transfer)
+                token = self.store.orcid_tokens.claim(client_id, worker, self.clock(), LEASE)
                 if token is None:
                     break
                 self._try(token)

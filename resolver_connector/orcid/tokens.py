@@ -170,7 +170,7 @@ class TokenStore:
         now: datetime,
         *,
         orcid_id: OrcidId | None = None,
-        ended: bool = False,
+        ended_client_id: str | None = None,
     ) -> AccessToken | None:
         """Return an access token of an organisation's own client.
 
@@ -184,27 +184,30 @@ class TokenStore:
             scope: A scope that the person must have granted.
             now: The time.
             orcid_id: The iD that the token must be for; None accepts any.
-            ended: Whether to accept a token whose link has ended, or whose permission was taken back at ORCID: with it
-                a client may still delete what it wrote.
+            ended_client_id: The client that wrote what has to be ended, also a former one of the organisation. Then a
+                token is accepted whose link has ended, or whose permission ORCID no longer accepts: with it a client
+                may still delete what it wrote. None if a permission is used.
 
         Raises:
             StoreUnavailable: If the store does not answer.
         """
-        client = self.clients.organisations.get(organisation_id)
-        for token in self.store.orcid_tokens.list_for_person(organisation_id, person_key) if client else ():
+        own = self.clients.organisations.get(organisation_id)
+        client_id = ended_client_id or (own and own.client_id)
+        if client_id is None or client_id == self.clients.service.client_id:
+            return None
+        for token in self.store.orcid_tokens.list_for_person(organisation_id, person_key):
             unusable = token.withdrawn_at is not None or token.revocation_due_at is not None
             expired = token.expires_at is not None and token.expires_at <= now
             if (
-                client is None
-                or self.sealer is None
-                or token.client_id != client.client_id
+                self.sealer is None
+                or token.client_id != client_id
                 or scope not in token.scopes
                 or token.link is None
                 or token.sealed is None
                 or token.orcid_id is None
                 or orcid_id not in {None, token.orcid_id}
                 or expired
-                or (unusable and not ended)
+                or (unusable and not ended_client_id)
             ):
                 continue
             try:

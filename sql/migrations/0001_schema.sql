@@ -239,6 +239,8 @@ create table affiliation_permissions (
 create table affiliation_items (
     link_id text not null references links (id) on delete cascade,
     section text not null check (section in ('education', 'employment')),
+    -- the ORCID client that writes it, which alone can change and end it: the organisation's own, or its former one
+    client_id text not null,
     -- ORCID's number of the item; null while it is not known whether ORCID added it, and where there is none
     put_code text,
     -- `closed`: it has an end date; `deleted`: the person deleted it at ORCID; `left`: nothing was added, because another

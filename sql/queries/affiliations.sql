@@ -99,8 +99,64 @@ where link_id = :link_id
     and state = 'deleted';
 
 -- name: insert_affiliation_item
-insert into affiliation_items (link_id, section, state, changed_at)
-values (:link_id, :section, 'pending', :now);
+-- In place of one that another client wrote, and that has ended.
+insert into affiliation_items (link_id, section, client_id, state, changed_at)
+values (:link_id, :section, :client_id, 'pending', :now)
+on conflict (link_id, section) do update
+set client_id = excluded.client_id,
+    put_code = null,
+    state = excluded.state,
+    changed_at = excluded.changed_at;
+
+-- name: list_affiliation_links
+-- The links of an organisation with something to write or to end: current ones with a permission, and those with an
+-- item that is not ended.
+select links.id, links.person_key, links.account, links.registry, links.orcid, links.linked_at, links.record_state,
+    links.ended_at
+from links
+where links.organisation = :organisation
+    and (
+        links.ended_at is null
+        and links.id in (select affiliation_permissions.link_id from affiliation_permissions)
+        or links.id in (
+            select affiliation_items.link_id
+            from affiliation_items
+            where affiliation_items.state in ('pending', 'written')
+        )
+    )
+order by links.id;
+
+-- name: count_affiliation_items
+-- The items that are not ended, by organisation.
+select links.organisation, count(*) as count
+from affiliation_items
+join links on links.id = affiliation_items.link_id
+where affiliation_items.state in ('pending', 'written')
+group by links.organisation
+order by links.organisation;
+
+-- name: count_affiliation_items_to_end
+-- The items of an organisation that have to be ended, though no delivery waits that does so: those without a current
+-- link or a permission, and those of another client.
+select count(*) as count
+from affiliation_items
+join links on links.id = affiliation_items.link_id
+left join affiliation_permissions on affiliation_permissions.link_id = links.id
+where links.organisation = :organisation
+    and affiliation_items.state in ('pending', 'written')
+    and (
+        links.ended_at is not null
+        or affiliation_permissions.link_id is null
+        or affiliation_items.client_id <> :client_id
+    )
+    and not exists (
+        select 1
+        from deliveries
+        where deliveries.organisation = links.organisation
+            and deliveries.person_key = links.person_key
+            and deliveries.transfer || '' = :transfer
+            and deliveries.state || '' = 'waiting'
+    );
 
 -- name: set_affiliation_item
 update affiliation_items

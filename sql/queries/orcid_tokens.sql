@@ -97,10 +97,37 @@ where revocation_due_at is null
     );
 
 -- name: revoke_tokens_of_client
+-- But for those of links with an item of the client that is not ended.
 update orcid_tokens
 set revocation_due_at = :now,
     next_try_at = :now
 where client_id = :client_id
+    and revocation_due_at is null
+    and not exists (
+        select 1
+        from affiliation_items
+        where affiliation_items.link_id = orcid_tokens.link
+            and affiliation_items.client_id = orcid_tokens.client_id
+            and affiliation_items.state in ('pending', 'written')
+    );
+
+-- name: list_links_of_client
+-- Those for which the client has tokens that are not due to be revoked.
+select distinct
+    links.organisation, links.id, links.person_key, links.account, links.registry, links.orcid, links.linked_at,
+    links.record_state, links.ended_at
+from orcid_tokens
+join links on links.id = orcid_tokens.link
+where orcid_tokens.client_id = :client_id
+    and orcid_tokens.revocation_due_at is null
+limit :limit;
+
+-- name: revoke_tokens_of_link_and_client
+update orcid_tokens
+set revocation_due_at = :now,
+    next_try_at = :now
+where link = :id
+    and client_id = :client_id
     and revocation_due_at is null;
 
 -- name: list_unneeded_tokens
@@ -189,9 +216,8 @@ group by client_id
 order by client_id;
 
 -- name: find_due_revocation
--- The pair of a client that is due and not leased, longest due first. One with which an item of the person's record can
--- still be ended is left out, while a delivery to the transfer that does so waits. `offset 0` and `|| ''` keep PostgreSQL
--- from reading all that waits for each pair, which it does without statistics.
+-- The pair of a client that is due and not leased, longest due first. One that is due since :held_since or later is left
+-- out if it is needed to end an item of the client on the person's record: if no other pair of the link can do so.
 select due.id
 from orcid_tokens as due
 where due.client_id = :client_id
@@ -199,18 +225,23 @@ where due.client_id = :client_id
     and due.revoked_at is null
     and (due.lease_expires_at is null or due.lease_expires_at <= :now)
     and not (
-        replace(due.scope, '/activities/update', '') <> due.scope
+        due.revocation_due_at >= :held_since
+        and replace(due.scope, '/activities/update', '') <> due.scope
         and exists (
             select 1
             from affiliation_items
-            join links on links.id = affiliation_items.link_id
-            join deliveries on deliveries.organisation = links.organisation
-                and deliveries.person_key = links.person_key
-                and deliveries.transfer || '' = :transfer
-                and deliveries.state || '' = 'waiting'
             where affiliation_items.link_id = due.link
+                and affiliation_items.client_id = due.client_id
                 and affiliation_items.state in ('pending', 'written')
-            limit 1 offset 0
+        )
+        and not exists (
+            select 1
+            from orcid_tokens as kept
+            where kept.link = due.link
+                and kept.client_id = due.client_id
+                and kept.revocation_due_at is null
+                and kept.withdrawn_at is null
+                and replace(kept.scope, '/activities/update', '') <> kept.scope
         )
     )
 order by due.next_try_at

@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from cryptography.fernet import Fernet
 
 from resolver_connector.orcid.member_api import LONGEST_WAIT, ApiAnswer, MemberApi
-from resolver_connector.orcid.revocation import RevocationQueue, Revoker
 from resolver_connector.orcid.sealing import TokenSealer
 from resolver_connector.transfers.base import DeliveryFailed
 from resolver_connector.transfers.orcid import End
@@ -39,13 +38,13 @@ from tests.support.affiliation import (
 )
 from tests.support.configuration import write_configuration
 from tests.support.database import driver_of
-from tests.support.delivery import LogRecorder
-from tests.support.factories import NOON, UNIVERSITY, make_attempt, make_consent, make_link
+from tests.support.factories import NOON, UNIVERSITY, make_attempt, make_consent, make_link, make_orcid_id
 from tests.support.service import orcid_id, serve_app
 from webapp.checks.deliveries import check_deliveries
 from webapp.cli.main import main
 from webapp.config.loader import load
 
+ANOTHER_ROR = "https://ror.org/05dxps055"
 DELETE = SETTINGS.model_copy(update={"end": End.DELETE})
 
 
@@ -274,7 +273,7 @@ def test_an_item_of_another_system_of_the_organisation_is_never_changed_or_ended
 def test_the_end_of_an_item_that_never_arrived_ends_no_item_of_another_system(bench, settings):
     bench.settings = settings
     bench.permit()
-    bench.store.affiliations.add_item(bench.current.id, AffiliationSection.EMPLOYMENT, bench.now)
+    bench.store.affiliations.add_item(bench.current.id, AffiliationSection.EMPLOYMENT, MEMBER.client_id, bench.now)
     theirs = bench.add_item_of_another_system()
     before = dict(theirs.body)
 
@@ -729,25 +728,184 @@ def test_an_item_ends_before_the_permission_is_given_back(bench):
     bench.permit()
     bench.work()
     bench.remove()
-    queue = RevocationQueue(
-        bench.store,
-        bench.tokens.clients,
-        bench.tokens.sealer,
-        Revoker(),
-        LogRecorder(),
-        lambda: bench.now,
-        transfers={UNIVERSITY: NAME},
-    )
 
-    queue.run()
+    bench.revoke()
     assert len(bench.simulator.live_tokens(MAIJA)) == 1
     bench.work()
-    queue.run()
+    bench.revoke()
     assert bench.simulator.live_tokens(MAIJA) == []
     assert [bool(each.body["end-date"]) for each in bench.items()] == [True]
 
 
+# Another client
+
+
+@pytest.mark.parametrize("end", End)
+@pytest.mark.parametrize("former", [True, False])
+def test_what_a_former_client_wrote_is_deleted_by_it_and_written_by_the_new_one(bench, end, former):
+    bench.settings = SETTINGS.model_copy(update={"end": end})
+    bench.permit()
+    bench.work()
+
+    bench.change_client(former=former)
+    if not former:  # the next reason to look at the record
+        bench.say(replace(STAFF, title="Professor"))
+    bench.revoke()
+    assert len(bench.simulator.live_tokens(MAIJA)) == 1
+    assert bench.work() == "stored"
+    bench.revoke()
+    assert (bench.simulator.items(MAIJA, "employment"), bench.rows()) == ([], [])
+    assert len(bench.simulator.live_tokens(MAIJA)) == (0 if former else 1)
+    assert bench.permission().refused_at is not None
+
+    bench.grant()
+    bench.store.affiliations.queue(bench.current, NAME, bench.now)
+    assert bench.work() == "stored"
+    assert [each.client_id for each in bench.simulator.items(MAIJA, "employment")] == [bench.client.client_id]
+    assert bench.rows() == [("employment", "written")]
+
+
+@pytest.mark.parametrize("end", End)
+@pytest.mark.parametrize("former", [True, False])
+def test_what_a_former_client_wrote_is_ended_with_the_link(bench, end, former):
+    bench.settings = SETTINGS.model_copy(update={"end": end})
+    bench.permit()
+    bench.work()
+    bench.change_client(former=False)
+    bench.grant()
+    if former:
+        bench.change_client(former=True)
+
+    bench.remove()
+    assert bench.work() == "stored"
+    bench.revoke()
+
+    items = bench.simulator.items(MAIJA, "employment")
+    assert [bool(each.body["end-date"]) for each in items] == ([True] if end is End.DATE else [])
+    assert bench.rows() == ([("employment", "closed")] if end is End.DATE else [])
+
+
+def test_an_item_that_a_former_client_closed_stays_and_the_new_one_adds_its_own(bench):
+    bench.permit()
+    bench.work()
+    bench.stop()
+    bench.work()
+    bench.change_client(former=True)
+    bench.grant()
+
+    bench.permit()
+    assert bench.work() == "stored"
+
+    found = {each.client_id: bool(each.body["end-date"]) for each in bench.simulator.items(MAIJA, "employment")}
+    assert found == {MEMBER.client_id: True, bench.client.client_id: False}
+
+
+def test_nothing_is_added_beside_what_a_former_client_wrote_and_cannot_end(bench):
+    bench.permit()
+    bench.work()
+    bench.tokens = replace(bench.tokens, sealer=TokenSealer([Fernet.generate_key().decode()]))
+    bench.change_client(former=True)
+    bench.grant()
+    bench.store.affiliations.queue(bench.current, NAME, bench.now)
+
+    assert bench.work() == "refused"
+
+    assert [each.client_id for each in bench.simulator.items(MAIJA, "employment")] == [MEMBER.client_id]
+    assert bench.store.affiliations.count_items_to_end(UNIVERSITY, NAME, bench.client.client_id) == 1
+
+
+# The settings
+
+
+def test_changed_settings_reach_the_records_by_a_backfill(bench):
+    bench.permit()
+    bench.work()
+    bench.settings = SETTINGS.model_copy(update={"organisation": "University of Examples", "ror": ANOTHER_ROR})
+
+    assert bench.store.affiliations.queue_all(UNIVERSITY, NAME, bench.now) == 1
+    assert bench.work() == "stored"
+
+    (item,) = bench.items()
+    organisation = item.body["organization"]
+    assert organisation["name"] == "University of Examples"
+    assert organisation["disambiguated-organization"]["disambiguated-organization-identifier"] == ANOTHER_ROR
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_all_that_was_written_is_ended_at_once(bench, kept):
+    """Also where the link ended while the transfer was not configured."""
+    bench.permit()
+    bench.work()
+    if not kept:
+        bench.store.links.remove(UNIVERSITY, ACCOUNT, "person", "own wish", bench.now)
+        bench.store.engine.execute("delete_changes_of_person", organisation=UNIVERSITY, person_key=ACCOUNT, number=99)
+        bench.revoke()
+    assert bench.store.affiliations.count_items_to_end(UNIVERSITY, NAME, MEMBER.client_id) == (0 if kept else 1)
+    assert bench.store.affiliations.count_open_items() == {UNIVERSITY: 1}
+
+    assert bench.store.affiliations.withdraw_all(UNIVERSITY, NAME, bench.now) == 1
+    assert bench.work() == "stored"
+    bench.revoke()
+
+    assert [bool(each.body["end-date"]) for each in bench.items()] == [True]
+    assert len(bench.simulator.live_tokens(MAIJA)) == (1 if kept else 0)
+    assert bench.store.affiliations.count_open_items() == {}
+    assert bench.store.affiliations.withdraw_all(UNIVERSITY, NAME, bench.now) == 0
+    newest = bench.store.changes.newest_for_person(UNIVERSITY, ACCOUNT).kind
+    assert newest == ("linked" if kept else "removed")
+
+
 # The command and the check
+
+
+def test_check_says_which_items_nothing_ends_and_the_commands_end_them(tmp_path, running_simulator):
+    path = write_records(tmp_path, running_simulator[0].base_url)
+    config = load(path, {})
+    store = open_store(config.store.reveal())
+    migrate(store.engine, NOON)
+    for number, person in enumerate(("one@yliopisto.example", "two@yliopisto.example")):
+        make_link(store, person, make_orcid_id(number), transfers=(NAME,))
+        link = store.links.get(UNIVERSITY, person)
+        store.affiliations.permit(link, make_consent(), STAFF, NAME, NOON)
+        store.affiliations.add_item(link.id, AffiliationSection.EMPLOYMENT, MEMBER.client_id, NOON)
+
+    def checked(path):
+        output = run(path, "check", "--json")[1]
+        return [each for each in json.loads(output)["results"] if each["subject"] == "affiliations"]
+
+    def run(path, *words):
+        done = CliRunner().invoke(main, ["--config", str(path), *words])
+        return done.exit_code, done.output
+
+    assert checked(path) == []
+    command = ("transfer", "withdraw", UNIVERSITY, NAME)
+    assert run(path, *command, "--dry-run")[1] == "2 affiliations on ORCID records of yliopisto would be ended\n"
+    backfill = ("transfer", "backfill", UNIVERSITY, NAME)
+    assert "2 affiliations on ORCID records of yliopisto would be compared" in run(path, *backfill, "--dry-run")[1]
+    assert store.affiliations.permission(store.links.get(UNIVERSITY, "one@yliopisto.example").id)
+
+    renamed = write_records(tmp_path, running_simulator[0].base_url, name="orcid")
+    store.links.remove(UNIVERSITY, "one@yliopisto.example", "person", "own wish", NOON, transfers=())
+    (found,) = checked(renamed)
+    assert (found["level"], "2 items on ORCID records, of which 1 has to be ended" in found["text"]) == ("error", True)
+    assert "orcid-connect transfer backfill yliopisto orcid" in found["fix"]
+    assert run(renamed, "transfer", "backfill", UNIVERSITY, "orcid") == (
+        0,
+        "2 affiliations on ORCID records of yliopisto queued to be compared\n",
+    )
+    assert checked(renamed) == []
+
+    removed = write_records(tmp_path, running_simulator[0].base_url, name=None)
+    (found,) = checked(removed)
+    assert found["text"] == "yliopisto, 2 items on ORCID records that no transfer keeps up to date or ends"
+    assert run(removed, *command)[0] == 1
+
+    path = write_records(tmp_path, running_simulator[0].base_url)
+    assert run(path, *command) == (0, "2 affiliations on ORCID records of yliopisto queued to be ended\n")
+    assert store.affiliations.permission(store.links.get(UNIVERSITY, "two@yliopisto.example").id) is None
+    events = store.audit.list_events(UNIVERSITY, "two@yliopisto.example")
+    assert [each.actor for each in events if each.kind == "affiliation-withdrawn"] == ["operator"]
+    store.close()
 
 
 def test_the_test_of_the_transfer_writes_to_nobodys_record(tmp_path, running_simulator):
@@ -782,12 +940,13 @@ def test_a_link_without_a_permission_is_not_missing_at_orcid(tmp_path, running_s
     assert len(config.organisation_settings[UNIVERSITY].transfers) == 1
 
 
-def write_records(directory, orcid_url):
-    """Write the configuration of an organisation that writes to ORCID records."""
+def write_records(directory, orcid_url, name=NAME):
+    """Write the configuration of an organisation that writes to ORCID records, unless the transfer's name is None."""
+    transfers = [{"name": name, "kind": "orcid", **REQUIRED}] if name else []
     own = {"client_id": MEMBER.client_id, "client_secret": "file:secrets/own", "scopes": ["/activities/update"]}
     return write_configuration(
         directory,
-        organisations={"yliopisto": {"orcid": own, "transfer": [{"name": NAME, "kind": "orcid", **REQUIRED}]}},
+        organisations={"yliopisto": {"orcid": own, "transfer": transfers}},
         orcid={"base_url": orcid_url, "token_keys": ["file:secrets/key"]},
         secrets={"own": "s" * 40, "key": KEY},
     )

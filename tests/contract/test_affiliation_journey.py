@@ -56,8 +56,7 @@ class Journey:
         transfer = make_transfer(self.store, tokens, self.simulator.base_url, clock, SETTINGS)
         report = LogRecorder()
         make_worker(self.store, {NAME: transfer}, clock, report).run_once()
-        awaited = {UNIVERSITY: NAME}
-        RevocationQueue(self.store, tokens.clients, tokens.sealer, Revoker(), report, clock, transfers=awaited).run()
+        RevocationQueue(self.store, tokens.clients, tokens.sealer, Revoker(), report, clock).run()
         assert report.bugs == []
 
     def record(self):

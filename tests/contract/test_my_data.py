@@ -106,7 +106,7 @@ def live(store):
     link = store.links.get(UNIVERSITY, MAIJA)
     store.affiliations.permit(link, make_consent(text="They may write."), STAFF, "records", NOON)
     store.affiliations.set_refused(link, NOON)
-    store.affiliations.add_item(link.id, AffiliationSection.EMPLOYMENT, NOON)
+    store.affiliations.add_item(link.id, AffiliationSection.EMPLOYMENT, CLIENT_ID, NOON)
     (item,) = store.affiliations.list_items(UNIVERSITY, MAIJA)
     store.affiliations.set_item(UNIVERSITY, MAIJA, item, AffiliationItemState.WRITTEN, NOON, put_code="1001")
     token = store.orcid_tokens.claim(CLIENT_ID, "worker", NOON, timedelta(minutes=1))

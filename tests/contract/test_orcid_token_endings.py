@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 
 from shibboleth.account_holder import KnownHolder
-from sql.records import AffiliationSection, RecordState
+from sql.records import AffiliationItemState, AffiliationSection, RecordState
 from sql.repositories.base import Attester
 from sql.repositories.deletion.erasures import MAX_WAIT
 from sql.repositories.deletion.removals import REMOVAL_DELAY
-from sql.repositories.orcid.tokens import EXPIRY_MARGIN
+from sql.repositories.orcid.tokens import EXPIRY_MARGIN, HELD_FOR
 from tests.support.factories import (
     CLIENT_ID,
     NOON,
@@ -303,34 +303,36 @@ def test_a_lease_is_for_one_worker_until_it_expires(store, linked):
     assert tokens.counts() == []
 
 
-def test_a_pair_waits_for_a_delivery_only_where_it_can_still_end_an_item(store, linked):
-    store.affiliations.add_item("link", AffiliationSection.EMPLOYMENT, NOON)
-    without = answered(store, OTHER, SECOND)
-    other = store_token(store, without)
-    confirm(store, without, "other link")
-    store.affiliations.add_item("other link", AffiliationSection.EMPLOYMENT, NOON)
-    for person in (MAIJA, OTHER):
-        store.links.remove(UNIVERSITY, person, "person", "asked to", NOON, transfers=("idm", "records"))
+@pytest.mark.parametrize(
+    ("scope", "client_id", "state", "held"),
+    [
+        (SCOPES, CLIENT_ID, AffiliationItemState.WRITTEN, True),
+        (SCOPES, CLIENT_ID, AffiliationItemState.CLOSED, False),
+        (SCOPES, OWN, AffiliationItemState.WRITTEN, False),
+        ("/authenticate", CLIENT_ID, AffiliationItemState.WRITTEN, False),
+    ],
+    ids=["open item", "ended item", "item of another client", "other permission"],
+)
+def test_a_pair_is_held_for_a_week_only_where_it_can_still_end_an_item(store, scope, client_id, state, held):
+    attempt = answered(store, MAIJA, FIRST)
+    token = store_token(store, attempt, scope=scope)
+    confirm(store, attempt)
+    store.affiliations.add_item("link", AffiliationSection.EMPLOYMENT, client_id, NOON)
+    (item,) = store.affiliations.list_items(UNIVERSITY, MAIJA)
+    store.affiliations.set_item(UNIVERSITY, MAIJA, item, state, NOON, put_code="7")
+    store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON)
 
-    def claimed(transfer, now=NOON):
-        found = []
-        while token := store.orcid_tokens.claim(CLIENT_ID, "worker", now, HOUR, transfer):
-            found.append(token.id)
-        return sorted(found)
-
-    assert claimed("records") == [other]
-    assert claimed("another") == [linked]
-    store.orcid_tokens.make_revocations_due(NOON)
-    while found := store.deliveries.claim("worker", NOON, HOUR, 9):
-        for delivery in found:
-            store.deliveries.dead_letter(delivery, "worker", "refused", "", NOON)
-    assert claimed("records", NOON + 2 * HOUR) == sorted([linked, other])
+    assert due(store, NOON) == ([] if held else [token])
+    assert due(store, NOON + HELD_FOR + HOUR) == [token]
 
 
-def test_a_pair_without_an_item_does_not_wait(store, linked):
-    store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON, transfers=("records",))
+def test_a_pair_is_not_held_where_a_newer_one_can_end_the_item(store, linked):
+    store.affiliations.add_item("link", AffiliationSection.EMPLOYMENT, CLIENT_ID, NOON)
+    again = answered(store, MAIJA, FIRST)
+    store_token(store, again, scope=SCOPES)
+    store.attempts.close_for_link(again.id, "unchanged", current(store), NOON)
 
-    assert store.orcid_tokens.claim(CLIENT_ID, "worker", NOON, HOUR, "records").id == linked
+    assert len(due(store)) == 1
 
 
 def test_a_pair_for_a_link_that_has_just_ended_is_due(store, linked):

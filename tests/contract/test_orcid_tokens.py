@@ -396,17 +396,14 @@ def test_the_pairs_of_an_organisations_client_wait_until_its_items_are_ended(sto
     granted = GrantedTokens(TokenPair(pair.access, pair.refresh), frozenset(["/activities/update"]))
     assert tokens.store_sealed(granted, attempt, own, NOON)
     store.links.add(attempt, "", make_consent(), None, NOON, "link", ("records",))
-    store.affiliations.add_item("link", AffiliationSection.EMPLOYMENT, NOON)
+    store.affiliations.add_item("link", AffiliationSection.EMPLOYMENT, OWN.client_id, NOON)
     store.links.remove(UNIVERSITY, PERSON, "person", "asked to", NOON, None, ("records",))
-    queue = make_revocation_queue(
-        store, client, KEYS, clock, report=log, clients=tokens.clients, transfers={UNIVERSITY: "records"}
-    )
+    queue = make_revocation_queue(store, client, KEYS, clock, report=log, clients=tokens.clients)
 
     queue.run()
     assert (live(simulator), log.lines) == (1, [])
-    while found := store.deliveries.claim("worker", NOON, DAY, 9):
-        for delivery in found:
-            store.deliveries.complete(delivery, "worker", "stored", "", NOON)
+    (item,) = store.affiliations.list_items(UNIVERSITY, PERSON)
+    store.affiliations.delete_item(UNIVERSITY, PERSON, item, NOON)
     queue.run()
 
     assert live(simulator) == 0
@@ -575,7 +572,9 @@ def test_after_the_link_the_pair_is_only_for_what_is_left_to_do(tokens):
     grant(tokens, "new", orcid_id=IDS[1])
 
     assert tokens.get_access_token(UNIVERSITY, PERSON, "/activities/update", NOON).value == "new"
-    ended = tokens.get_access_token(UNIVERSITY, PERSON, "/activities/update", NOON, orcid_id=IDS[0], ended=True)
+    ended = tokens.get_access_token(
+        UNIVERSITY, PERSON, "/activities/update", NOON, orcid_id=IDS[0], ended_client_id=OWN.client_id
+    )
     assert ended.value == "old"
 
 
@@ -596,7 +595,8 @@ def test_a_permission_taken_back_at_orcid_is_told_to_the_person_and_ends_nothing
     tokens.record_withdrawn(token.token_id, NOON)
 
     assert tokens.get_access_token(UNIVERSITY, PERSON, "/activities/update", NOON) is None
-    assert tokens.get_access_token(UNIVERSITY, PERSON, "/activities/update", NOON, ended=True).value == "pair"
+    ended = tokens.get_access_token(UNIVERSITY, PERSON, "/activities/update", NOON, ended_client_id=OWN.client_id)
+    assert ended.value == "pair"
     assert log.words() == ["orcid-permission-withdrawn"]
     maija = WebClient(make_app(make_web_app(store, orcid[1], clock)))
     page = maija.get("/me").text

@@ -30,7 +30,7 @@ NOT_ABOUT_THE_LINK = {
         "orcid-token-read",
     ),  # nothing was done to the link
     *("authenticated", "permitted", "permissions-removed"),  # by the person
-    *(f"affiliation-{what}" for what in ("permitted", "written", "left", "closed", "deleted", "removed", "withdrawn")),
+    *(f"affiliation-{what}" for what in ("permitted", "written", "left", "closed", "deleted", "removed")),
     "reassigned",  # what is older is about an earlier holder of the account
 }
 """Kinds of events that are on the page of stored data alone."""

@@ -23,7 +23,7 @@ def permit(context, said=BOTH, *, outcome="stored", state=AffiliationItemState.W
     link = context.store.links.get(UNIVERSITY, ACCOUNT)
     context.store.affiliations.permit(link, make_consent(), said, NAME, NOON)
     for section in sorted(said.sections) if state else ():
-        context.store.affiliations.add_item(link.id, section, NOON)
+        context.store.affiliations.add_item(link.id, section, "APP-OWN", NOON)
     for item in context.store.affiliations.list_items(UNIVERSITY, ACCOUNT):
         code = None if state is AffiliationItemState.LEFT else "1001"
         context.store.affiliations.set_item(UNIVERSITY, ACCOUNT, item, state, NOON, put_code=code)

@@ -10,7 +10,7 @@ from demo.orcid.simulator import Client
 from resolver_connector.orcid.affiliation import SCOPE, AffiliationTransfer
 from resolver_connector.orcid.clients import OrcidClients, OrcidCredentials
 from resolver_connector.orcid.member_api import INTERVAL, LONGEST_WAIT, MemberApi
-from resolver_connector.orcid.revocation import Revoker
+from resolver_connector.orcid.revocation import RevocationQueue, Revoker
 from resolver_connector.orcid.sealing import TokenPair, TokenSealer
 from resolver_connector.orcid.tokens import GrantedTokens, TokenStore
 from resolver_connector.transfers.orcid import OrcidTransfer
@@ -60,6 +60,7 @@ class Bench:
     now: datetime = NOON
     account: str = ACCOUNT
     tokens: TokenStore | None = None
+    client: Client = MEMBER
 
     def __post_init__(self):
         self.simulator.clients[MEMBER.client_id] = MEMBER
@@ -83,7 +84,7 @@ class Bench:
 
     def grant(self, bare=MAIJA, scopes=(SCOPE,), attempt=None):
         """Permit at ORCID, as when the iD is connected again."""
-        pair = self.simulator.issue_tokens(MEMBER.client_id, bare, scopes)
+        pair = self.simulator.issue_tokens(self.client.client_id, bare, scopes)
         granted = GrantedTokens(TokenPair(pair.access, pair.refresh), frozenset(scopes))
         known = attempt or answered(self.store, self.account, orcid_id(bare), now=self.now)
         assert self.tokens.store_sealed(granted, known, self.tokens.clients.organisations[UNIVERSITY], self.now)
@@ -115,7 +116,23 @@ class Bench:
         found = self.store.affiliations.list_items(UNIVERSITY, self.account)
         return sorted((each.section.value, each.state.value) for each in found)
 
+    def change_client(self, *, former):
+        """Give the organisation another ORCID client; keep the former one."""
+        self.client = Client("APP-MEMBER0000000002", "another secret", "Example University", (), kind="member")
+        self.simulator.clients[self.client.client_id] = self.client
+        clients = self.tokens.clients
+        earlier = clients.organisations[UNIVERSITY]
+        own = replace(earlier, client_id=self.client.client_id, client_secret=self.client.secret)
+        clients = replace(clients, organisations={UNIVERSITY: own}, former=(earlier,) if former else ())
+        self.tokens = replace(self.tokens, clients=clients)
+        self.store.orcid_tokens.make_due(self.now, [each.client_id for each in clients.former], {UNIVERSITY: NAME})
+
     # The worker
+
+    def revoke(self):
+        """Let the worker revoke what is due."""
+        tokens = self.tokens
+        RevocationQueue(self.store, tokens.clients, tokens.sealer, Revoker(), LogRecorder(), lambda: self.now).run()
 
     def transfer(self):
         return make_transfer(self.store, self.tokens, self.simulator.base_url, lambda: self.now, self.settings)
@@ -135,7 +152,7 @@ class Bench:
     # The record
 
     def items(self, kind="employment", bare=MAIJA):
-        return [each for each in self.simulator.items(bare, kind) if each.client_id == MEMBER.client_id]
+        return [each for each in self.simulator.items(bare, kind) if each.client_id == self.client.client_id]
 
     def add_item_of_another_system(self, **changes):
         """Add an employment that another system wrote with the same client."""

@@ -110,6 +110,33 @@ def check_tokens(config: Config, store: Store, now: datetime) -> Iterator[CheckR
     yield from _unreadable(config, store)
 
 
+def check_affiliations(config: Config, store: Store) -> Iterator[CheckResult]:
+    """Report items on ORCID records that nothing ends."""
+    for organisation_id, count in store.affiliations.count_open_items().items():
+        if organisation_id in config.misconfigured:
+            continue
+        settings = config.organisation_settings.get(organisation_id)
+        transfer = settings.affiliation_transfer if settings else None
+        details = {"id": organisation_id, "items": count}
+        items = f"{organisation_id}, {count} {'item' if count == 1 else 'items'} on ORCID records"
+        if settings is None or settings.orcid is None or transfer is None:
+            text = f"{items} that no transfer keeps up to date or ends"
+            fix = (
+                f"add {'' if settings else 'the organisation and '}the transfer of kind orcid again, and its client in "
+                f"[orcid]; to give it up, run first: orcid-connect transfer withdraw {organisation_id} NAME"
+            )
+            yield CheckResult(Level.ERROR, "affiliations", text, fix, details)
+            continue
+        waiting = store.affiliations.count_items_to_end(organisation_id, transfer[0], settings.orcid.client_id)
+        if waiting:
+            text = f"{items}, of which {waiting} {'has' if waiting == 1 else 'have'} to be ended, but nothing does so"
+            fix = (
+                f"run: orcid-connect transfer backfill {organisation_id} {transfer[0]}; what it cannot end, "
+                f"orcid-connect history {organisation_id} says why, and only the person can delete it at ORCID"
+            )
+            yield CheckResult(Level.ERROR, "affiliations", text, fix, {**details, "to_end": waiting})
+
+
 def _misconfigured(config: Config, store: Store) -> Iterator[CheckResult]:
     clients, found = make_orcid_clients(config), store.orcid_tokens.counts()
     for client_id in sorted({each.client_id for each in found}):

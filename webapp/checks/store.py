@@ -15,7 +15,7 @@ from webapp.checks.deliveries import check_deliveries
 from webapp.checks.links.records import check_records, check_status_round
 from webapp.checks.links.release import check_release
 from webapp.checks.links.renamed import check_renamed
-from webapp.checks.orcid import check_tokens
+from webapp.checks.orcid import check_affiliations, check_tokens
 from webapp.checks.organisations import check_organisations
 from webapp.checks.result import CheckResult, Level
 from webapp.config.loader import Config
@@ -75,6 +75,7 @@ def check_store(
             yield check_audit_chain(store, organisation_id)
         yield check_status_round(config, store, now)
         yield from check_tokens(config, store, now)
+        yield from check_affiliations(config, store)
         yield from check_organisations(config, store, now)
         yield from check_admin_accounts(config, store)
     except SchemaBehind as error:

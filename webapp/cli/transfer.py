@@ -1,4 +1,4 @@
-"""`orcid-connect transfer`: test and backfill a transfer."""
+"""`orcid-connect transfer`: test, backfill and withdraw a transfer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from webapp.wiring.dispatcher import make_member_api
 
 @click.group()
 def transfer() -> None:
-    """Test a transfer to an identity management system, or backfill it."""
+    """Test a transfer, backfill it, or withdraw what it wrote."""
 
 
 @transfer.command(name="test")
@@ -63,11 +63,21 @@ def backfill(path: Path, name: str, transfer_name: str, *, dry_run: bool) -> Non
 
     Restart the services first, so that they queue new changes for it too. Removals are those of links that it was sent
     before. It sends nothing twice.
+    Of a transfer of kind orcid, compare the records of all people who permitted it, and end what has to be ended: use
+    it after its settings were changed.
     """
     config = load_config(path)
     organisation = find_organisation(config, name)
-    ((transfer_name, _),) = _select_transfers(config, organisation, transfer_name)
+    ((transfer_name, settings),) = _select_transfers(config, organisation, transfer_name)
     with open_store(config) as store:
+        if isinstance(settings, OrcidTransfer):
+            affiliations = store.affiliations
+            if dry_run:
+                count = affiliations.count_links(organisation.id)
+            else:
+                count = affiliations.queue_all(organisation.id, transfer_name, utc_now())
+            _echo_records(count, organisation, "would be compared" if dry_run else "queued to be compared")
+            return
         if dry_run:
             count = store.deliveries.count_missing(organisation.id, transfer_name)
             done = "would be sent to"
@@ -76,6 +86,38 @@ def backfill(path: Path, name: str, transfer_name: str, *, dry_run: bool) -> Non
             done = "queued for"
     changes = pluralize(count, "link or removal", "links or removals")
     click.echo(f"{changes} of {organisation.id} {done} {transfer_name}")
+
+
+@transfer.command()
+@organisation_argument
+@click.argument("transfer_name", metavar="TRANSFER")
+@click.option("--dry-run", is_flag=True, help="Write nothing; show how many would be ended.")
+@click.pass_obj
+@handle_errors
+def withdraw(path: Path, name: str, transfer_name: str, *, dry_run: bool) -> None:
+    """End all that a transfer of kind orcid wrote to ORCID records.
+
+    Use it before the transfer, the organisation's ORCID client or the organisation is removed from the configuration.
+
+    The people's permissions to write are deleted, and shown to them as stopped. The worker ends what was written, by
+    the transfer's setting end. Their links stay.
+    """
+    config = load_config(path)
+    organisation = find_organisation(config, name)
+    ((transfer_name, settings),) = _select_transfers(config, organisation, transfer_name)
+    if not isinstance(settings, OrcidTransfer):
+        raise CommandError(f"{printable(transfer_name)} is not of kind orcid: what it sent stays with the receiver")
+    with open_store(config) as store:
+        if dry_run:
+            count = store.affiliations.count_links(organisation.id)
+        else:
+            count = store.affiliations.withdraw_all(organisation.id, transfer_name, utc_now())
+    _echo_records(count, organisation, "would be ended" if dry_run else "queued to be ended")
+
+
+def _echo_records(count: int, organisation: Organisation, done: str) -> None:
+    records = pluralize(count, "affiliation on an ORCID record", "affiliations on ORCID records")
+    click.echo(f"{records} of {organisation.id} {done}")
 
 
 def _select_transfers(config: Config, organisation: Organisation, name: str | None) -> list[tuple[str, Any]]:

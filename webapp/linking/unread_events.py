@@ -64,6 +64,9 @@ EVENT_TEXTS: Mapping[str, str] = MappingProxyType(
             "ORCID iD stays connected. What we do with that permission has stopped; to allow it again, connect your iD "
             "again."
         ),
+        "affiliation-withdrawn": gettext_noop(
+            "Your organisation no longer writes to your ORCID record. The entry that it wrote there is being ended."
+        ),
         "deprovisioned": gettext_noop("What you had begun here was deleted."),
         "erasure-requested": gettext_noop("Everything about you here is going to be erased."),
     }

@@ -64,8 +64,4 @@ def make_token_store(config: Config, store: Store) -> TokenStore:
 
 def make_revocation_queue(config: Config, store: Store, clock: Callable[[], datetime]) -> RevocationQueue:
     """Assemble what revokes ORCID's tokens for the worker."""
-    settings = config.organisation_settings.items()
-    transfers = {name: each.affiliation_transfer[0] for name, each in settings if each.affiliation_transfer}
-    return RevocationQueue(
-        store, make_orcid_clients(config), _make_sealer_logged(config), Revoker(), log, clock, transfers=transfers
-    )
+    return RevocationQueue(store, make_orcid_clients(config), _make_sealer_logged(config), Revoker(), log, clock)

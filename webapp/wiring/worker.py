@@ -38,6 +38,9 @@ def make_worker(config: Config, store: Store, clock: Callable[[], datetime] = ut
         for organisation_id, each in config.organisation_settings.items()
     ]
     former_clients = [each.client_id for each in config.former_orcid_clients]
+    settings = config.organisation_settings.items()
+    affiliation_transfers = {name: each.affiliation_transfer[0] for name, each in settings if each.affiliation_transfer}
+    maintenance = Maintenance(store, policies, log, config.misconfigured, former_clients, affiliation_transfers)
     keep_changes = timedelta(days=config.store.keep_changes)
     status_round, revocations = make_status_round(config, store), make_revocation_queue(config, store, clock)
     jobs = (
@@ -49,7 +52,7 @@ def make_worker(config: Config, store: Store, clock: Callable[[], datetime] = ut
             partial(execute_due_removals, store, config.receivers, log, misconfigured=config.misconfigured),
             INTERVAL,
         ),
-        Job("maintenance", Maintenance(store, policies, log, config.misconfigured, former_clients).run, INTERVAL),
+        Job("maintenance", maintenance.run, INTERVAL),
         Job(
             "feed-retention",
             partial(delete_old_changes, store, keep_changes, log, misconfigured=config.misconfigured),

@@ -19,6 +19,7 @@ from sql.records import (
     ChangeKind,
     Consent,
     Link,
+    LinkSummary,
 )
 from sql.repositories.base import NO_LIMIT, OrganisationTransaction, Repository
 
@@ -75,7 +76,7 @@ class AffiliationRepository(Repository):
                 **rows.affiliation_values(said),
             )
             session.execute("delete_deleted_affiliation_items", link_id=link.id)
-            _queue(transaction, link, transfer)
+            queue_delivery(transaction, link, transfer)
             facts = {"orcid": link.orcid_id.uri, "account": link.account, "link": link.id}
             facts |= {"consent": f"{consent.version} {consent.language}"}
             transaction.insert_event("affiliation-permitted", "person", link.person_key, facts)
@@ -88,12 +89,59 @@ class AffiliationRepository(Repository):
             False, having written nothing, when there is no permission.
         """
         with self.organisation_transaction(link.organisation, now) as transaction:
-            if transaction.session.execute("delete_affiliation_permission", link_id=link.id) != 1:
-                return False
-            _queue(transaction, link, transfer)
-            facts = {"orcid": link.orcid_id.uri, "account": link.account, "link": link.id}
-            transaction.insert_event("affiliation-withdrawn", "person", link.person_key, facts)
-        return True
+            return withdraw_permission(transaction, link, transfer, "person")
+
+    def withdraw_all(self, organisation_id: str, transfer: str, now: datetime) -> int:
+        """Delete all permissions of an organisation.
+
+        The deliveries that end what was written are queued. Each link has a transaction of its own.
+
+        Returns:
+            The number of deliveries.
+        """
+        links = self._links(organisation_id)
+        for link, is_current in links:
+            with self.organisation_transaction(organisation_id, now) as transaction:
+                if not withdraw_permission(transaction, link, transfer, "operator", is_current=is_current):
+                    queue_delivery(transaction, link, transfer, is_current=is_current)
+        return len(links)
+
+    def queue_all(self, organisation_id: str, transfer: str, now: datetime) -> int:
+        """Queue a delivery for each link with something to write or to end.
+
+        Returns:
+            Their number.
+        """
+        links = self._links(organisation_id)
+        for link, is_current in links:
+            with self.organisation_transaction(organisation_id, now) as transaction:
+                queue_delivery(transaction, link, transfer, is_current=is_current)
+        return len(links)
+
+    def count_links(self, organisation_id: str) -> int:
+        """Return for how many links `queue_all` queues a delivery."""
+        return len(self._links(organisation_id))
+
+    def _links(self, organisation_id: str) -> list[tuple[LinkSummary, bool]]:
+        # And whether each is current
+        found = self.engine.fetch_all("list_affiliation_links", organisation=organisation_id)
+        return [(rows.link_summary_from_row(row), row["ended_at"] is None) for row in found]
+
+    def count_open_items(self) -> dict[str, int]:
+        """Count the items that are not ended, by the organisation's id."""
+        return {row["organisation"]: row["count"] for row in self.engine.fetch_all("count_affiliation_items")}
+
+    def count_items_to_end(self, organisation_id: str, transfer: str, client_id: str) -> int:
+        """Count an organisation's items that nothing ends, though they have to be.
+
+        Args:
+            organisation_id: The organisation's id.
+            transfer: The name of its transfer of kind `orcid`.
+            client_id: Its ORCID client; what another one wrote has to be ended too.
+        """
+        values = {"organisation": organisation_id, "transfer": transfer, "client_id": client_id}
+        (row,) = self.engine.fetch_all("count_affiliation_items_to_end", **values)
+        return int(row["count"])
 
     def record_said(self, link: Link, said: Affiliation, transfer: str, now: datetime) -> bool:
         """Store what the organisation says of a person, and queue a delivery.
@@ -105,24 +153,26 @@ class AffiliationRepository(Repository):
         with self.organisation_transaction(link.organisation, now) as transaction:
             if transaction.session.execute("update_said_affiliation", **values, now=rows.format_timestamp(now)) != 1:
                 return False
-            _queue(transaction, link, transfer)
+            queue_delivery(transaction, link, transfer)
         return True
 
     def queue(self, link: Link, transfer: str, now: datetime) -> None:
         """Queue a delivery, as after a new access token."""
         with self.organisation_transaction(link.organisation, now) as transaction:
             transaction.session.execute("clear_affiliation_refused", link_id=link.id)
-            _queue(transaction, link, transfer)
+            queue_delivery(transaction, link, transfer)
 
     def set_refused(self, link: Link, now: datetime) -> None:
         """Store since when there is no access token with which to write."""
         self.engine.execute("set_affiliation_refused", link_id=link.id, now=rows.format_timestamp(now))
 
-    def add_item(self, link_id: str, section: AffiliationSection, now: datetime) -> None:
-        """Insert an item that ORCID is going to be asked to add."""
-        self.engine.execute(
-            "insert_affiliation_item", link_id=link_id, section=section.value, now=rows.format_timestamp(now)
-        )
+    def add_item(self, link_id: str, section: AffiliationSection, client_id: str, now: datetime) -> None:
+        """Insert an item that ORCID is going to be asked to add.
+
+        It replaces one of another client that has ended.
+        """
+        values = {"link_id": link_id, "section": section.value, "client_id": client_id}
+        self.engine.execute("insert_affiliation_item", **values, now=rows.format_timestamp(now))
 
     def set_item(  # noqa: PLR0913, PLR0917 - whose item, and what became of it
         self,
@@ -190,7 +240,31 @@ def _insert_event(
     transaction.insert_event(kind, "service", person_key, {name: value for name, value in known.items() if value})
 
 
-def _queue(transaction: OrganisationTransaction, link: Link, transfer: str) -> None:
+def withdraw_permission(
+    transaction: OrganisationTransaction,
+    link: Link | LinkSummary,
+    transfer: str,
+    actor: str,
+    *,
+    is_current: bool = True,
+) -> bool:
+    """Delete a permission, and queue a delivery that ends what was written.
+
+    Returns:
+        False, having written nothing, when there is no permission.
+    """
+    if transaction.session.execute("delete_affiliation_permission", link_id=link.id) != 1:
+        return False
+    queue_delivery(transaction, link, transfer, is_current=is_current)
+    facts = {"orcid": link.orcid_id.uri, "account": link.account, "link": link.id}
+    transaction.insert_event("affiliation-withdrawn", actor, link.person_key, facts)
+    return True
+
+
+def queue_delivery(
+    transaction: OrganisationTransaction, link: Link | LinkSummary, transfer: str, *, is_current: bool = True
+) -> None:
+    """Make the person's newest delivery wait again; insert one if there is none."""
     session, organisation = transaction.session, transaction.organisation
     person = {"organisation": organisation, "person_key": link.person_key}
     (row,) = session.fetch_all("get_newest_delivery_of_person", **person, transfer=transfer)
@@ -200,7 +274,10 @@ def _queue(transaction: OrganisationTransaction, link: Link, transfer: str) -> N
         return
     # As in a backfill: the transfer is newer than the person's newest change, or that change is not kept any more
     if row["number"] is None:
-        transaction.insert_change(ChangeKind.LINKED, link, link.orcid_id, None, (transfer,))
+        if is_current:
+            transaction.insert_change(ChangeKind.LINKED, link, link.orcid_id, None, (transfer,))
+        else:
+            transaction.insert_change(ChangeKind.REMOVED, link, None, link.orcid_id, (transfer,))
         transaction.write_numbers()
         return
     session.execute("insert_circuit_breaker", organisation=organisation, transfer=transfer)

@@ -12,9 +12,10 @@ This package opens no seal.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Literal
 
 from sql import rows
@@ -23,9 +24,12 @@ from sql.endings import revoke_tokens
 from sql.engines.base import Row
 from sql.records import Link, OrcidToken, OrcidTokenCount
 from sql.repositories.base import NO_LIMIT, PAGE_SIZE, Repository
+from sql.repositories.orcid.affiliations import queue_delivery
 
 EXPIRY_MARGIN = timedelta(minutes=5)
 """How long after its end an attempt counts as expired: the clocks of two machines may differ."""
+HELD_FOR = timedelta(days=7)
+"""How long after it is due a pair is kept to end an item on an ORCID record: longer than a delivery is tried."""
 RevocationCount = Literal["revoked", "failed", "lost"]
 """What is counted: pairs that were revoked, tries that failed, and pairs that were neither stored nor revoked."""
 
@@ -119,14 +123,18 @@ class OrcidTokenRepository(Repository):
             transaction.insert_event("permission-withdrawn", actor, row["person_key"], facts)
         return replace(rows.orcid_token_from_row(row, orcid_id, row["person_key"]), withdrawn_at=now)
 
-    def make_due(self, now: datetime, former_clients: Collection[str] = ()) -> int:
+    def make_due(
+        self, now: datetime, former_clients: Collection[str] = (), transfers: Mapping[str, str] = MappingProxyType({})
+    ) -> int:
         """Make the pairs due to be revoked that no attempt and no link needs.
 
         `sql/endings.py` has done so where the program ended them; attempts that nobody ends expire.
 
         Args:
             now: The time.
-            former_clients: The ids of ORCID clients that are used no more: all their pairs become due.
+            former_clients: The ids of ORCID clients that are used no more: all their pairs become due, and what they
+                wrote to ORCID records is ended first.
+            transfers: The name of the transfer that does so, by the organisation's id.
 
         Returns:
             Their number.
@@ -139,31 +147,40 @@ class OrcidTokenRepository(Repository):
             if not changed:
                 break
             made += changed
-        at = rows.format_timestamp(now)
-        return made + sum(
-            self.engine.execute("revoke_tokens_of_client", client_id=each, now=at) for each in former_clients
-        )
+        return made + sum(self._make_due_of_client(each, now, transfers) for each in former_clients)
+
+    def _make_due_of_client(self, client_id: str, now: datetime, transfers: Mapping[str, str]) -> int:
+        client = {"client_id": client_id, "now": rows.format_timestamp(now)}
+        made = self.engine.execute("revoke_tokens_of_client", **client)
+        while found := self.engine.fetch_all("list_links_of_client", client_id=client_id, limit=PAGE_SIZE):
+            for row in found:
+                with self.organisation_transaction(row["organisation"], now) as transaction:
+                    made += transaction.session.execute("revoke_tokens_of_link_and_client", id=row["id"], **client)
+                    if transfer := transfers.get(row["organisation"]):
+                        is_current = row["ended_at"] is None
+                        queue_delivery(transaction, rows.link_summary_from_row(row), transfer, is_current=is_current)
+        return made
 
     def list_due_clients(self, now: datetime) -> list[str]:
         """Return the ids of the ORCID clients that have a pair to revoke now."""
         found = self.engine.fetch_all("list_clients_with_due_revocations", now=rows.format_timestamp(now))
         return [row["client_id"] for row in found]
 
-    def claim(
-        self, client_id: str, worker: str, now: datetime, lease: timedelta, transfer: str = ""
-    ) -> OrcidToken | None:
+    def claim(self, client_id: str, worker: str, now: datetime, lease: timedelta) -> OrcidToken | None:
         """Lease a client's pair that has been due for longest, until `now + lease`.
+
+        One with which an item on an ORCID record has to be ended is left out for `HELD_FOR`.
 
         Args:
             client_id: The ORCID client.
             worker: A name of the calling thread, unique over all machines.
             now: The time.
             lease: The try must have ended by then.
-            transfer: The transfer that ends items on the records, for whose deliveries pairs wait that it needs.
         """
         at = rows.format_timestamp(now)
-        # Without a lock: there may be many that wait for deliveries
-        found = self.engine.fetch_one("find_due_revocation", client_id=client_id, transfer=transfer, now=at)
+        held_since = rows.format_timestamp(now - HELD_FOR)
+        # Without a lock: there may be many that are held
+        found = self.engine.fetch_one("find_due_revocation", client_id=client_id, held_since=held_since, now=at)
         if found is None:
             return None
         row = self.engine.fetch_one(

@@ -215,7 +215,7 @@ def start_until(kind, urls, line, listener):
         dispatcher = Dispatcher(
             store, ORGANISATIONS, {UNIVERSITY: {RECORDS: transfer}}, LogRecorder(), now, settings=SETTINGS
         )
-        known = {"clients": tokens.clients, "transfers": {UNIVERSITY: RECORDS}}
+        known = {"clients": tokens.clients}
     else:
         dispatcher, known = make_dispatcher(store, idm_url, counter), {}
     client, words = make_orcid_client(orcid_url), {"revoker": KillingRevoker(counter), "report": LogRecorder(), **known}
