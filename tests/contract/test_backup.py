@@ -25,7 +25,7 @@ from shibboleth.orcid_id import Registry
 from sql.records import OrcidToken
 from sql.store import open_store
 from tests.support.configuration import write, write_secret
-from tests.support.docs import DOCS, ROOT, blocks, under
+from tests.support.docs import DOCS, OPERATOR_PAGES, ROOT, blocks, under
 from tests.support.factories import (
     CLIENT_ID,
     NOON,
@@ -41,7 +41,7 @@ from tests.support.service import ask
 from webapp.config.loader import load
 
 UNIVERSITY = "example-org"
-PAGES = "\n".join(path.read_text("utf-8") for path in sorted([*DOCS.glob("operator.md"), *DOCS.glob("operator/*.md")]))
+PAGES = OPERATOR_PAGES
 """The operator's pages, in which each heading that is followed here is there once."""
 TOKEN = "t" * 40
 CREDENTIALS = Credentials([(Bearer(TOKEN), make_client(make_organisation(UNIVERSITY)))])

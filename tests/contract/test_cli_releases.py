@@ -16,7 +16,7 @@ from webapp.cli.main import main
 
 UNIVERSITY = "yliopisto"
 MISSING, OTHER, SEEN = ReleaseState
-DOES_NOT_WORK = 'the release does not seem to work; see "Release seen" in docs/operator.md'
+DOES_NOT_WORK = 'the release does not seem to work; see "Release seen" in docs/operator/run.md'
 
 
 @pytest.fixture(autouse=True)

@@ -34,7 +34,7 @@ from webapp.operator.metrics import METRICS
 TOKEN = "token-of-the-monitoring-" + "m" * 32
 MAIJA, VILLE, AINO = (f"{name}@yliopisto.example" for name in ("maija", "ville", "aino"))
 DAY = timedelta(days=1)
-OPERATOR_PAGE = Path(__file__).parents[2] / "docs" / "operator.md"
+OPERATOR_PAGE = Path(__file__).parents[2] / "docs" / "operator" / "run.md"
 
 
 @pytest.fixture

@@ -246,7 +246,7 @@ def test_no_connection_is_refused_while_a_server_on_a_socket_of_systemd_restarts
     assert before > 5
     assert len(came) > before + 2
     assert ConnectionRefusedError not in came
-    # What was being answered just then may be lost: docs/operator.md
+    # What was being answered just then may be lost: docs/operator/run.md
     assert len([each for each in came if each != 200]) <= 2
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
+OPERATOR_PAGES = "\n".join(path.read_text("utf-8") for path in sorted(DOCS.glob("operator/*.md")))
+"""The operator's pages, one after the other."""
 
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -1,4 +1,4 @@
-"""The commands of the operator's page, typed as they stand: who may read and write what they make.
+"""The commands of the operator's pages, typed as they stand: who may read and write what they make.
 
 They run on a layer over this machine (overlayfs, in a mount namespace), so that nothing here changes.
 What needs systemd or the net does nothing; the program and the checkout are those of the tests.
@@ -18,14 +18,13 @@ from tests.support import docs
 from tests.support.system.federation import make_key
 from tests.support.system.machine import fresh_directory
 
-PAGE = (docs.DOCS / "operator.md").read_text("utf-8")
 FIRST = (
     "The account and its directories", "Configuration and secrets", "Make the tables, and look",
     "The files of the SP and of Apache", "The Service Provider", "`variables`: mod_wsgi",
 )  # fmt: skip
 THEN = (
     "`proxy`: two servers behind Apache", "Register at the federation", "ORCID's tokens", "Connect an organisation",
-    "Metrics", "Back up", "Back up SQLite", "If the audit does not hold", "Watch",
+    "Metrics", "Back up the configuration", "Back up SQLite", "If the audit does not hold", "Watch",
 )  # fmt: skip
 """The headings under which commands make files, in the order in which they are typed; `front` is changed in between."""
 
@@ -122,7 +121,9 @@ def typed(venv):
 
 def _under(headings):
     for heading in headings:
-        yield from (block for kind, block in docs.kinds(docs.under(PAGE, heading)) if kind in {"sh", "sh proxy"})
+        yield from (
+            block for kind, block in docs.kinds(docs.under(docs.OPERATOR_PAGES, heading)) if kind in {"sh", "sh proxy"}
+        )
 
 
 def test_the_commands_make_what_the_page_is_about(typed):

@@ -19,7 +19,7 @@ AGAIN = 2
 
 def on_the_page(front):
     """Give the command of the operator's page."""
-    text = docs.under((docs.DOCS / "operator.md").read_text("utf-8"), "Restart")
+    text = docs.under((docs.DOCS / "operator" / "run.md").read_text("utf-8"), "Restart")
     (command,) = re.findall(rf"^\| `{front}` \| `(.*)` \|$", text, re.MULTILINE)
     return command
 

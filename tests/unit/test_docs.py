@@ -205,20 +205,20 @@ def test_every_link_leads_somewhere(path):
 
 
 def test_the_page_names_the_places_that_are_filled_in():
-    assert f"| `{VENV}` |" in page("operator.md")
-    assert f" {RUN}\n" in page("operator.md")
+    assert f"| `{VENV}` |" in docs.OPERATOR_PAGES
+    assert f" {RUN}\n" in docs.OPERATOR_PAGES
 
 
 @pytest.mark.parametrize("file", SP_FILES, ids=lambda file: file.template)
 def test_every_file_that_is_handed_out_is_installed_by_the_page(file):
-    commands = "\n".join(docs.blocks(page("operator.md"))).splitlines()
+    commands = "\n".join(docs.blocks(docs.OPERATOR_PAGES)).splitlines()
     sources = [word for line in commands if line.startswith(("install ", "cp ")) for word in shlex.split(line)]
 
     assert any(fnmatch(f"$HANDED/{file.path}", word) for word in sources)
 
 
 def test_the_secret_among_them_is_installed_for_root_alone():
-    commands = "\n".join(docs.blocks(page("operator.md"))).splitlines()
+    commands = "\n".join(docs.blocks(docs.OPERATOR_PAGES)).splitlines()
 
     installs = [shlex.split(line) for line in commands if line.startswith("install -m ") and "$HANDED" in line]
     closed = [words[3] for words in installs if words[2] == "600"]
@@ -227,14 +227,14 @@ def test_the_secret_among_them_is_installed_for_root_alone():
 
 @pytest.mark.parametrize("name", ["apache-mod_wsgi.conf", "apache-proxy.conf", "apache-connector.conf"])
 def test_the_page_enables_the_modules_that_apaches_file_asks_for(name):
-    enabling = [each for each in docs.blocks(page("operator.md")) if "sites-available/orcid-connect.conf" in each]
+    enabling = [each for each in docs.blocks(docs.OPERATOR_PAGES) if "sites-available/orcid-connect.conf" in each]
     (asked,) = re.findall(r"^# Modules: (a2enmod .*)$", TEMPLATES[name], re.MULTILINE)
 
     assert [asked in block.splitlines() for block in enabling].count(True) == 1
 
 
 def test_the_federations_addresses_on_the_page_are_those_that_are_filled_in():
-    under = part(page("operator.md"), "## The files of the SP and of Apache")
+    under = part(docs.OPERATOR_PAGES, "## The files of the SP and of Apache")
 
     for row, of in (("metadata", "metadata"), ("discovery service", "discovery")):
         addresses = (f"`{getattr(FEDERATIONS[each], of)}`" for each in ("haka-test", "haka"))
@@ -257,7 +257,7 @@ def test_the_example_configuration_works(tmp_path):
     config = example(tmp_path)
 
     assert [each.id for each in config.organisations] == ["example-org"]
-    assert config.service.public_url in page("operator.md")
+    assert config.service.public_url in docs.OPERATOR_PAGES
     assert {config.listen.address, config.connector.address} == {
         f"{RUN}/web.sock",
         f"{RUN}/connector.sock",
@@ -265,7 +265,7 @@ def test_the_example_configuration_works(tmp_path):
 
 
 def test_the_operators_page_shows_an_accessibility_statement_that_lacks_nothing(tmp_path):
-    under = part(page("operator.md"), "## What the law asks about accessibility")
+    under = part(docs.OPERATOR_PAGES, "## What the law asks about accessibility")
     (shown,) = re.findall(r"^```toml\n(.*?)^```", under, re.MULTILINE | re.DOTALL)
     example(tmp_path)
     file = tmp_path / "orcid-connect.toml"
@@ -279,7 +279,7 @@ def test_the_operators_page_shows_an_accessibility_statement_that_lacks_nothing(
     assert [each for each in (*ACCESSIBILITY, *asked) if f"`{each}`" not in under] == []
 
 
-@pytest.mark.parametrize(("name", "migrated"), [("commands.md", False), ("operator.md", True)])
+@pytest.mark.parametrize(("name", "migrated"), [("commands.md", False), ("operator/install.md", True)])
 def test_check_on_a_fresh_installation_looks_as_the_page_shows(tmp_path, name, migrated):
     example(tmp_path, url=[f'url = "sqlite://{tmp_path}/links.db"'])
     command = ["--config", str(tmp_path / "orcid-connect.toml")]
@@ -322,14 +322,14 @@ def test_every_unit_starts_a_command_that_exists(path):
 
     assert program == f"{VENV}/bin/orcid-connect"
     main.commands[command].make_context(command, arguments)
-    assert f"docs/operator/{path.name}" in page("operator.md")
+    assert f"docs/operator/{path.name}" in docs.OPERATOR_PAGES
 
 
 @pytest.mark.parametrize("path", sorted(OPERATOR.glob("*.timer")), ids=lambda path: path.name)
 def test_every_timer_has_its_unit_and_is_installed_by_the_page(path):
     assert path.with_suffix(".service").exists()
     assert unit(path)["Install"]["WantedBy"] == "timers.target"
-    assert f"docs/operator/{path.name}" in page("operator.md")
+    assert f"docs/operator/{path.name}" in docs.OPERATOR_PAGES
 
 
 @pytest.mark.parametrize("path", sorted(OPERATOR.glob("*.socket")), ids=lambda path: path.name)
@@ -343,7 +343,7 @@ def test_every_socket_is_where_its_server_listens_and_apache_may_connect(path):
     assert (str(Path(section["ListenStream"]).parent), section["SocketUser"], section["SocketGroup"]) in made
     assert section["SocketMode"] == "0660"
     assert path.name in service["Unit"]["After"].split()
-    assert f"docs/operator/{path.name}" in page("operator.md")
+    assert f"docs/operator/{path.name}" in docs.OPERATOR_PAGES
 
 
 @pytest.mark.parametrize("path", sorted(OPERATOR.glob("*.service")), ids=lambda path: path.name)
@@ -421,15 +421,15 @@ def test_a_transfer_of_a_page_can_be_pasted_into_an_organisations_file(tmp_path,
 
 
 def test_connecting_an_organisation_ends_with_its_own_token():
-    begins = page("operator.md").index("## Connect an organisation")
-    made, asked = docs.blocks(page("operator.md")[begins:])[:2]
+    begins = docs.OPERATOR_PAGES.index("## Connect an organisation")
+    made, asked = docs.blocks(docs.OPERATOR_PAGES[begins:])[:2]
 
     (token,) = re.findall(r"secrets/(\S+[.]token)$", made, re.MULTILINE)
     assert f"secrets/{token} | curl" in asked
 
 
 def test_no_command_of_the_operators_page_has_a_secret_in_its_arguments():
-    commands = "\n".join(docs.blocks(page("operator.md")))
+    commands = "\n".join(docs.blocks(docs.OPERATOR_PAGES))
 
     # Any account of the machine can read a command line
     assert (
@@ -449,7 +449,7 @@ def test_the_registration_asks_for_the_privacy_page_of_the_service(tmp_path):
     assert "/privacy" in {route.path for route in ROUTES}
 
 
-@pytest.mark.parametrize("name", ["commands.md", "operator.md"])
+@pytest.mark.parametrize("name", ["commands.md", "operator/run.md"])
 def test_loops_over_accounts_take_each_account_as_it_is(name):
     loops = re.findall(r"while ([^\n]*)read ([^\n]*); do\n(.*?)done", page(name), re.DOTALL)
 

@@ -334,7 +334,7 @@ def test_the_reason_of_each_floor_is_written_down():
 
 def test_the_service_provider_has_a_floor_too_and_the_tests_use_one_above_it():
     """CVE-2025-31335: earlier versions of OpenSAML accept forged sign-ins."""
-    page = (ROOT / "docs/operator.md").read_text("utf-8")
+    page = (ROOT / "docs/operator/install.md").read_text("utf-8")
     upstream, debian = re.search(r"needs OpenSAML ([\d.]+) or later, or Debian's patched .*?\(`(\S+)`", page).groups()
     installed = subprocess.run(
         ["dpkg-query", "-W", "-f", "${Version}\n", "libsaml*"], capture_output=True, text=True, check=True

@@ -10,7 +10,7 @@ from sql.store import Store
 from webapp.checks.result import CheckResult, Level
 
 _MAX_LISTED = 3
-_FIX = 'compare with a backup; see "If the audit does not hold" in docs/operator.md'
+_FIX = 'compare with a backup; see "If the audit does not hold" in docs/operator/backup.md'
 
 
 def check_audit_log(

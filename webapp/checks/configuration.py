@@ -140,7 +140,7 @@ def _compare(config: Config, name: str, address: tuple[str, int] | str, path: st
     if found == config.digest:
         return CheckResult(Level.OK, "running", f"{name}: these files are loaded, {found}", details=details)
     text = f"{name}: other files are loaded ({found}) than these ({config.digest})"
-    return CheckResult(Level.ERROR, "running", text, "reload it; docs/operator.md describes how", details)
+    return CheckResult(Level.ERROR, "running", text, "reload it; docs/operator/run.md describes how", details)
 
 
 def _loaded_digest(address: tuple[str, int] | str, path: str) -> str:

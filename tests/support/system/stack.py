@@ -33,7 +33,7 @@ OPERATORS_MODULES = {
     "variables": ("ssl", "headers", "shib", "wsgi"),
     "proxy": ("ssl", "headers", "shib", "proxy", "proxy_http"),
 }
-"""What docs/operator.md has the operator enable."""
+"""What docs/operator/install.md has the operator enable."""
 
 PORTS = """\
 Listen {stack.address}:{stack.https_port}
@@ -101,7 +101,7 @@ class Stack(Machine):
     # Installing
 
     def install(self) -> None:
-        """Put everything in its place, as docs/operator.md tells the operator to."""
+        """Install everything as docs/operator/install.md describes."""
         self.make_directories()
         for name in ("etc", "keys"):
             (self.directory / name).mkdir()

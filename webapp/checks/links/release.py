@@ -29,6 +29,6 @@ def check_release(store: Store, organisation: Organisation, counts: ReleaseCount
         returned >= _MIN_FAILURES
         or store.releases.count_linked_before(organisation.id, now - _MIN_AGE, _MIN_LINKS) == _MIN_LINKS
     ):
-        fix = 'the release does not seem to work; see "Release seen" in docs/operator.md'
+        fix = 'the release does not seem to work; see "Release seen" in docs/operator/run.md'
         return CheckResult(Level.WARNING, "release", text, fix, details)
     return CheckResult(Level.INFO if returned else Level.OK, "release", text, details=details)

@@ -21,7 +21,7 @@ from webapp.config.loader import Config
 from webapp.config.validators import is_loopback
 
 REPLICAS = "/var/lib/orcid-replica"
-"""The directory for replicas on the Identity Provider's machine, as docs/operator.md sets it up."""
+"""The directory for replicas on the Identity Provider's machine, as docs/operator/run.md sets it up."""
 _FILE = re.compile(r"/[A-Za-z0-9._/-]+", re.ASCII)
 _CA_FILE = re.compile(r"/[^'\"\\]+")
 _SERVER = re.compile(r"(?P<host>[A-Za-z0-9.-]+)(:(?P<port>[0-9]+))?/(?P<dbname>[A-Za-z0-9._-]+)", re.ASCII)

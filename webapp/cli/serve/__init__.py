@@ -39,7 +39,7 @@ def serve(path: Path) -> None:
     config = load_config(path)
     if config.service.front is FrontKind.VARIABLES:
         text = 'is "variables", which only mod_wsgi can pass on: behind orcid-connect serve no sign-in would be seen'
-        fix = 'run the pages in Apache (docs/operator.md), or write front = "proxy" and a front_proof'
+        fix = 'run the pages in Apache (docs/operator/install.md), or write front = "proxy" and a front_proof'
         raise Misconfigured([SettingProblem(str(path), "service.front", text, fix)])
     with open_store(config) as store:
         process = ProcessState(config.digest)
