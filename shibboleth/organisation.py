@@ -19,6 +19,19 @@ class Stage(StrEnum):
     PRODUCTION = "production"
 
 
+class State(StrEnum):
+    """Who of an organisation may link an iD."""
+
+    HIDDEN = "hidden"
+    """Named test accounts alone; the organisation is not on the start page."""
+    PILOT = "pilot"
+    """Named people, or those with an entitlement."""
+    OPEN = "open"
+    """All its people."""
+    CLOSED = "closed"
+    """Nobody: links stay, are released, and can be removed."""
+
+
 class UnknownOrganisation(LookupError):
     """No organisation is connected under this entityID or id."""
 
@@ -67,6 +80,7 @@ class Organisation:
     """Whether the holder of an iD may confirm that another account of theirs claims it."""
     needs_stable_id: bool = False
     """Whether an iD is released only to a request that names a stable id."""
+    state: State = State.OPEN
 
     def name(self, language: str) -> str:
         """Return its name in this language; in English if there is none."""

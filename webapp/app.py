@@ -14,12 +14,13 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import bottle
 
-from shibboleth.organisation import Organisation, OrganisationMisconfigured, UnknownOrganisation
+from shibboleth.organisation import Organisation, OrganisationMisconfigured, State, UnknownOrganisation
 from sql.errors import StoreUnavailable, UnstorableText
 from webapp.auth.authenticator import Access, Authenticator
 from webapp.auth.cookies import parse_cookies
 from webapp.auth.csrf import check_csrf_token, check_origin
 from webapp.i18n.language import ChosenBy, Language, LanguageNegotiator
+from webapp.linking.admission import NotAdmitted
 from webapp.linking.return_address import ReturnAddress, find_return
 from webapp.linking.service import LIFETIME
 from webapp.log import log
@@ -123,11 +124,23 @@ class WebApp:
                     check_csrf_token(request.form.get("token", ""), request.browser, request.person)
                 status = self.context.linking.record_sign_in(request.person, request.now, deliveries=not is_form)
                 request = replace(request, person_status=status)
+                self._require_admitted(request)
                 # After the first use of the database, so that one that does not answer is not waited for twice
                 self._record_sign_in(request.person.organisation.id, request.person.entity_id, request.now)
             return self._build_response(environ, route.handler(self.context, request), request)
         except Exception as error:  # noqa: BLE001 - each error gets its own page here, an unexpected one too
             return self.error_page(environ, error, request, route.path)
+
+    def _require_admitted(self, request: PageRequest) -> None:
+        # Everyone with data here may see and remove it, and administrators see their pages, in any state
+        person, status = request.person, request.person_status
+        if request.path == "/me/erased":
+            return
+        known = status.link or status.newest_change or status.has_other_attempts
+        if person.organisation.state is not State.CLOSED and not (
+            self.context.linking.admission.may_link(person) or known or self.context.admin_access.has_grant(person)
+        ):
+            raise NotAdmitted(person.organisation)
 
     def _require_no_misconfigured(self, entity_id: str) -> None:
         # If a file cannot be read, the database still knows through which entityIDs the organisation's people came
@@ -241,6 +254,8 @@ class WebApp:
             **variables,
             "return_query": address.query if address else "",
             "person": request.optional_person,
+            "may_link": request.optional_person is None
+            or self.context.linking.admission.may_link(request.optional_person),
             "language_query": request.language_query,
             "language_links": {code: _language_link(request, code) for code in self.languages},
             "request": request,

@@ -16,14 +16,15 @@ from tests.support.factories import (
 )
 from tests.support.service import AKE, MAIJA, Clock, WebClient, make_token_store, make_web_app, orcid_id
 from webapp.app import make_app
+from webapp.auth.named_people import NamedPeople
 from webapp.linking.service import LinkingService, NoSuchAttempt
-from webapp.operator.access import AdminAccess, AdminGrant
+from webapp.operator.access import AdminAccess
 
 HOLDER, CLAIMANT = "maija@yliopisto.example", "mm@yliopisto.example"
 OPERATOR, ADMIN = "operator@yliopisto.example", "admin@yliopisto.example"
 STAFF = AdminAccess(
-    operators=(AdminGrant.parse(UNIVERSITY, (OPERATOR,)),),
-    administrators=(AdminGrant.parse(UNIVERSITY, (ADMIN,)), AdminGrant.parse(POLYTECHNIC, ("admin@amk.example",))),
+    operators=(NamedPeople.parse(UNIVERSITY, (OPERATOR,)),),
+    administrators=(NamedPeople.parse(UNIVERSITY, (ADMIN,)), NamedPeople.parse(POLYTECHNIC, ("admin@amk.example",))),
 )
 STABLE_ID = {"subject-id": "a@yliopisto.example"}
 AWAY = "was moved to another account."

@@ -25,12 +25,13 @@ from tests.support.database import make_sqlite
 from tests.support.factories import UNIVERSITY, make_link, make_orcid_id
 from tests.support.service import Clock, WebClient, ask, make_orcid_client, make_web_app
 from webapp.app import make_app
+from webapp.auth.named_people import NamedPeople
 from webapp.cli.main import main
-from webapp.operator.access import AdminAccess, AdminGrant
+from webapp.operator.access import AdminAccess
 
 ACCOUNT = "maija@yliopisto.example"
 TOKEN = "token-of-the-monitoring-" + "m" * 32
-ACCESS = AdminAccess(operators=(AdminGrant.parse(UNIVERSITY, (ACCOUNT,)),), metrics_token=TOKEN)
+ACCESS = AdminAccess(operators=(NamedPeople.parse(UNIVERSITY, (ACCOUNT,)),), metrics_token=TOKEN)
 NOTHING_SAVED = "Nothing can be saved just now"
 
 

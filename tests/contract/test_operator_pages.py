@@ -30,7 +30,8 @@ from tests.support.factories import (
 from tests.support.service import Clock, WebClient, make_orcid_client, make_web_app, orcid_id
 from webapp.app import make_app
 from webapp.auth.authenticator import Access
-from webapp.operator.access import AdminAccess, AdminGrant
+from webapp.auth.named_people import NamedPeople
+from webapp.operator.access import AdminAccess
 from webapp.operator.statistics import COLUMNS, PERIODS
 from webapp.pages.problems import PROBLEMS_BY_CODE
 from webapp.routes import ROUTES
@@ -38,12 +39,12 @@ from webapp.routes import ROUTES
 ENTITLEMENT = "urn:mace:yliopisto.example:orcid-connect:operator"
 STAFF = AdminAccess(
     operators=(
-        AdminGrant.parse(UNIVERSITY, ("Operator@Yliopisto.example", "Dated@Yliopisto.example issued 20240826")),
-        AdminGrant.parse(UNIVERSITY, entitlements=(ENTITLEMENT,)),
+        NamedPeople.parse(UNIVERSITY, ("Operator@Yliopisto.example", "Dated@Yliopisto.example issued 20240826")),
+        NamedPeople.parse(UNIVERSITY, entitlements=(ENTITLEMENT,)),
     ),
     administrators=(
-        AdminGrant.parse(UNIVERSITY, ("admin@yliopisto.example",)),
-        AdminGrant.parse(POLYTECHNIC, ("admin@amk.example",), (ENTITLEMENT,)),
+        NamedPeople.parse(UNIVERSITY, ("admin@yliopisto.example",)),
+        NamedPeople.parse(POLYTECHNIC, ("admin@amk.example",), (ENTITLEMENT,)),
     ),
 )
 DAY = timedelta(days=1)

@@ -13,12 +13,13 @@ from tests.support.factories import UNIVERSITY, make_link, make_organisation, ma
 from tests.support.service import AKE, MAIJA, Clock, WebClient, make_web_app, orcid_id
 from webapp.app import make_app
 from webapp.auth.authenticator import Access
-from webapp.operator.access import AdminAccess, AdminGrant
+from webapp.auth.named_people import NamedPeople
+from webapp.operator.access import AdminAccess
 from webapp.routes import ROUTES
 
 ACCOUNT = "maija@yliopisto.example"
 STAMP = "funetEduPersonEPPNTimeStamp"
-STAFF = AdminAccess(operators=(AdminGrant.parse(UNIVERSITY, (ACCOUNT,)),))
+STAFF = AdminAccess(operators=(NamedPeople.parse(UNIVERSITY, (ACCOUNT,)),))
 PIIA = PEOPLE[2].orcid
 SHOWN = f"https://sandbox.orcid.org/{MAIJA}"
 FORM = {

@@ -15,15 +15,16 @@ from tests.support.database import make_sqlite
 from tests.support.factories import NOON, UNIVERSITY, make_link
 from tests.support.service import Clock, WebClient, make_orcid_client, make_web_app, orcid_id, run_orcid_simulator
 from webapp.app import make_app
+from webapp.auth.named_people import NamedPeople
 from webapp.cli.main import main
 from webapp.linking.public_api import LookupFailed, LookupPaused
-from webapp.operator.access import AdminAccess, AdminGrant
+from webapp.operator.access import AdminAccess
 
 ACCOUNT = "maija@yliopisto.example"
 USED, OTHER = orcid_id(PEOPLE[0].orcid), orcid_id(PEOPLE[1].orcid)
 BY_STATE = {each.state: orcid_id(each.orcid) for each in PEOPLE}
 LATER = NOON + timedelta(days=2)
-STAFF = AdminAccess(operators=(AdminGrant.parse(UNIVERSITY, ("operator@yliopisto.example",)),))
+STAFF = AdminAccess(operators=(NamedPeople.parse(UNIVERSITY, ("operator@yliopisto.example",)),))
 OK, DEPRECATED, DEACTIVATED, LOCKED, NOT_FOUND = RecordState
 
 

@@ -13,12 +13,13 @@ from tests.support.factories import UNIVERSITY, make_client, make_link
 from tests.support.service import AKE, MAIJA, Clock, WebClient, ask, make_web_app, orcid_id, run_orcid_simulator
 from webapp.app import make_app
 from webapp.auth.authenticator import Access
-from webapp.operator.access import AdminAccess, AdminGrant
+from webapp.auth.named_people import NamedPeople
+from webapp.operator.access import AdminAccess
 from webapp.routes import ROUTES
 
 ACCOUNT = "maija@yliopisto.example"
 TOKEN = "t" * 40
-STAFF = AdminAccess(operators=(AdminGrant.parse(UNIVERSITY, (ACCOUNT,)),), metrics_token=TOKEN)
+STAFF = AdminAccess(operators=(NamedPeople.parse(UNIVERSITY, (ACCOUNT,)),), metrics_token=TOKEN)
 GETS = [route for route in ROUTES if route.method == "GET"]
 PREFETCHES = (
     {"HTTP_SEC_PURPOSE": "prefetch"},

@@ -10,9 +10,10 @@ from tests.gallery.page_states import page_state
 from tests.gallery.rendering import ACCOUNT, DAY, INTERFACES, NEW, OLD
 from tests.support.factories import NOON, UNIVERSITY, answered, make_link, make_orcid_id, make_organisation
 from tests.support.service import orcid_id
-from webapp.operator.access import AdminAccess, AdminGrant
+from webapp.auth.named_people import NamedPeople
+from webapp.operator.access import AdminAccess
 
-STAFF = AdminAccess(operators=(AdminGrant.parse(UNIVERSITY, (ACCOUNT,)),))
+STAFF = AdminAccess(operators=(NamedPeople.parse(UNIVERSITY, (ACCOUNT,)),))
 PIIA = "piia@yliopisto.example"
 
 
@@ -58,7 +59,7 @@ def operator_organisation_with_renamed_accounts(context):
 def administrator_organisation(context):
     """With the list that an administrator can download."""
     context.link()
-    staff = AdminAccess(administrators=(AdminGrant.parse(UNIVERSITY, (ACCOUNT,)),))
+    staff = AdminAccess(administrators=(NamedPeople.parse(UNIVERSITY, (ACCOUNT,)),))
     return context.maija(context.web_app(admin_access=staff)).get("/operator/organisations/yliopisto")
 
 

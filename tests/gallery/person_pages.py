@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from demo.notices import NOTICES
-from shibboleth.organisation import Organisations, Stage
+from shibboleth.organisation import Organisations, Stage, State
 from sql.errors import LinkChanged
 from sql.records import RecordState, ReleaseState
 from tests.gallery.page_states import page_state
@@ -558,3 +558,19 @@ def _mailing(maija, **form):
 
 def _state(maija):
     return maija.start().partition("state=")[2].partition("&")[0]
+
+
+# An organisation that takes no new links
+
+
+@page_state("GET /me")
+def closed_and_connected(context):
+    context.organisations = Organisations.of([make_organisation(stage=Stage.TEST, state=State.CLOSED)])
+    context.link()
+    return context.maija().get("/me")
+
+
+@page_state("GET /me")
+def closed_and_not_connected(context):
+    context.organisations = Organisations.of([make_organisation(stage=Stage.TEST, state=State.CLOSED)])
+    return context.maija().get("/me")

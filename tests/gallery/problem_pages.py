@@ -18,10 +18,11 @@ from shibboleth.person import (
 from sql.errors import LinkChanged, OrcidIdInUse, SchemaAhead, SchemaBehind, StoreUnavailable
 from tests.gallery.page_states import page_state
 from tests.gallery.rendering import NEW, OLD
-from tests.support.factories import make_link
+from tests.support.factories import make_link, make_organisation
 from tests.support.service import ask, make_orcid_client, orcid_id
 from webapp.auth.cookies import RepeatedCookie
 from webapp.auth.csrf import CsrfError
+from webapp.linking.admission import LinkingClosed, NotAdmitted
 from webapp.linking.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefused
 from webapp.linking.return_address import ReturnNotAllowed
 from webapp.linking.service import (
@@ -57,6 +58,16 @@ def unknown_organisation(context):
 @page_state("GET /me", OrganisationMisconfigured)
 def organisation_misconfigured(context):
     return context.maija(_raising(context.web_app(), OrganisationMisconfigured("yliopisto"))).get("/me")
+
+
+@page_state("GET /me", NotAdmitted)
+def not_admitted(context):
+    return context.maija(_raising(context.web_app(), NotAdmitted(make_organisation()))).get("/me")
+
+
+@page_state("GET /me/callback", LinkingClosed)
+def linking_closed(context):
+    return context.maija(_raising(context.web_app(), LinkingClosed(make_organisation()))).get("/me/callback")
 
 
 @page_state("GET /me", MissingAttribute)

@@ -3,9 +3,10 @@
 import pytest
 
 from tests.support.configuration import write, write_configuration, write_secret
+from webapp.auth.named_people import NamedPeople
 from webapp.config.errors import Misconfigured
 from webapp.config.loader import load
-from webapp.operator.access import AdminAccess, AdminGrant
+from webapp.operator.access import AdminAccess
 from webapp.wiring.pages import admin_access_of
 
 HOME = "yliopisto"
@@ -40,7 +41,7 @@ def problem(path):
 def test_without_configuration_no_person_is_an_administrator(tmp_path):
     staff = admin_access_of(load(configured(tmp_path), {}))
 
-    assert staff == AdminAccess(administrators=(AdminGrant(HOME),))
+    assert staff == AdminAccess(administrators=(NamedPeople(HOME),))
 
 
 def test_operators_and_administrators_are_named_each_at_one_organisation(tmp_path):
@@ -51,10 +52,10 @@ def test_operators_and_administrators_are_named_each_at_one_organisation(tmp_pat
     )
 
     assert staff.operators == (
-        AdminGrant.parse(HOME, ("maija@yliopisto.example",)),
-        AdminGrant(HOME, entitlements=frozenset({ENTITLEMENT})),
+        NamedPeople.parse(HOME, ("maija@yliopisto.example",)),
+        NamedPeople(HOME, entitlements=frozenset({ENTITLEMENT})),
     )
-    assert staff.administrators == (AdminGrant.parse(HOME, ("ville@yliopisto.example",)),)
+    assert staff.administrators == (NamedPeople.parse(HOME, ("ville@yliopisto.example",)),)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_operators_and_administrators_are_named_each_at_one_organisation(tmp_pat
 def test_an_operator_may_be_named_with_the_date_on_which_the_account_was_issued(tmp_path, written, issued):
     staff = admin_access_of(load(configured(tmp_path, operator(people=f'["{written}"]')), {}))
 
-    assert staff.operators == (AdminGrant(HOME, people=frozenset({("maija@yliopisto.example", issued)})),)
+    assert staff.operators == (NamedPeople(HOME, people=frozenset({("maija@yliopisto.example", issued)})),)
 
 
 def test_the_metrics_have_a_token_of_their_own(tmp_path):

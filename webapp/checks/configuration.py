@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from shibboleth.organisation import State
 from shibboleth.process_state import CONFIGURATION_HEADER
 from webapp.checks.result import CheckResult, Level
 from webapp.config.loader import Config
@@ -26,6 +27,7 @@ def check_configuration(config: Config) -> Iterator[CheckResult]:
     """Show the addresses of the service, and check credentials and files."""
     yield from _addresses(config)
     yield from _misconfigured(config)
+    yield from _states(config)
     yield from _orcid_clients(config)
     yield from _credentials(config)
     yield from _secret_files(config)
@@ -52,6 +54,26 @@ def _misconfigured(config: Config) -> Iterator[CheckResult]:
             text = f"{organisation_id} is left out: {place}: {problem.text}"
             details = {"id": organisation_id, "file": problem.file, "key": problem.key, "problem": problem.text}
             yield CheckResult(Level.ERROR, "organisation", text, problem.fix, details)
+
+
+def _states(config: Config) -> Iterator[CheckResult]:
+    # One that is open is as usual, and has no line
+    for organisation_id, settings in config.organisation_settings.items():
+        state, named = settings.organisation.state, len(settings.test_accounts)
+        details = {"id": organisation_id, "state": state, "accounts": named}
+        if state is State.CLOSED:
+            text = f"{organisation_id} is closed: people see and remove their links, and link none"
+            yield CheckResult(Level.INFO, "state", text, details=details)
+        elif state is State.HIDDEN and not named:
+            text = f"{organisation_id} is hidden and names no test_accounts, so its people cannot link"
+            fix = f"add test_accounts to organisations/{organisation_id}.toml; docs/piloting.md describes the states"
+            yield CheckResult(Level.WARNING, "state", text, fix, details)
+        elif state is not State.OPEN:
+            pilot, entitlements = state is State.PILOT, len(settings.pilot.entitlements)
+            details["accounts"] = named = named + len(settings.pilot.people) * pilot
+            by_entitlement = f", and people with one of {entitlements} entitlements" if pilot and entitlements else ""
+            text = f"{organisation_id} is in state {state}: accounts that may link: {named}{by_entitlement}"
+            yield CheckResult(Level.INFO, "state", text, details=details)
 
 
 def _orcid_clients(config: Config) -> Iterator[CheckResult]:

@@ -75,6 +75,23 @@ class AdministratorSettings(Table):
     )
 
 
+class PilotSettings(Table):
+    """People who may link an iD in the state `pilot`."""
+
+    people: People = setting(
+        "Their accounts, by the key attribute; with a date of issue, a later holder of the account may not link.",
+        _PEOPLE,
+        ["maija@example.org issued 20240826", "ville@example.org"],
+        default=(),
+    )
+    entitlements: Entitlements = setting(
+        "Everyone for whom the organisation's Identity Provider releases one of these (eduPersonEntitlement).",
+        "a list of URIs in quotes",
+        ["urn:mace:example.org:orcid-connect:pilot"],
+        default=(),
+    )
+
+
 class MetricsSettings(Table):
     """Figures for a monitoring system, at `/metrics`."""
 

@@ -200,6 +200,8 @@ def _organisation_settings(
         deprecated=file.deprecated,
         inactive=file.inactive,
         administrators=file.administrators,
+        test_accounts=file.test_accounts,
+        pilot=file.pilot,
         texts=_texts(file.notices),
         orcid=file.orcid,
         retention_days=file.retention.ended_days or default_retention_days,

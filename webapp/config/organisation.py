@@ -15,9 +15,15 @@ from resolver_connector.transfers.orcid import OrcidTransfer
 from shibboleth.account_holder import STABLE_IDS
 from shibboleth.attributes import KEYS
 from shibboleth.orcid_id import Registry
-from shibboleth.organisation import Organisation, Stage
+from shibboleth.organisation import Organisation, Stage, State
 from webapp.config import validators
-from webapp.config.access import AdministratorSettings, CredentialSettings, require_unique_credential_names
+from webapp.config.access import (
+    AdministratorSettings,
+    CredentialSettings,
+    People,
+    PilotSettings,
+    require_unique_credential_names,
+)
 from webapp.config.base import Table, context_of, section, setting
 from webapp.config.errors import InvalidSetting, SettingProblem
 from webapp.config.orcid_client import OrganisationOrcidClient
@@ -187,6 +193,16 @@ def _require_known_credentials(transfers: tuple[TransferTable, ...], info: Valid
     return transfers
 
 
+def _require_participants(state: State, info: ValidationInfo) -> State:
+    pilot = info.data.get("pilot")
+    if state is State.PILOT and pilot is not None and not (pilot.people or pilot.entitlements):
+        raise InvalidSetting(
+            'is "pilot" and [pilot] names neither people nor entitlements',
+            'add [pilot] with people = ["maija@example.org"] or entitlements',
+        )
+    return state
+
+
 class AuthorityClients(Table):
     """Services that may query the authority about the organisation's people."""
 
@@ -270,6 +286,12 @@ class OrganisationFile(Table):
         "refuse",
         default=SameId.ASK,
     )
+    test_accounts: People = setting(
+        "Accounts that may link an iD in the states `hidden` and `pilot` too, by the key attribute.",
+        "a list of values of the key attribute in quotes",
+        ["test@example.org"],
+        default=(),
+    )
     help: Annotated[str, AfterValidator(validators.contact)] | None = setting(
         "The contact for its people's questions about their account.",
         "an e-mail address or an https address in quotes",
@@ -285,6 +307,7 @@ class OrganisationFile(Table):
     )
     name: Names = section()
     administrators: AdministratorSettings = section()
+    pilot: PilotSettings = section()
     authority: AuthorityClients = section()
     orcid: OrganisationOrcidClient | None = None
     notices: PrivacyNotices = section()
@@ -298,7 +321,15 @@ class OrganisationFile(Table):
         AfterValidator(require_unique_names),
         AfterValidator(_require_known_credentials),
     ] = ()
-    # After the fields that its validator reads
+    # After the fields that their validators read
+    state: Annotated[State, Field(strict=False), AfterValidator(_require_participants)] = setting(
+        "Who may link an iD: with `hidden` the `test_accounts`, and the organisation is not on the start page; with "
+        "`pilot` also the people of `[pilot]`; with `open` all its people; with `closed` none, while links stay, are "
+        "released and can be removed.",
+        '"hidden", "pilot", "open" or "closed"',
+        "pilot",
+        default=State.OPEN,
+    )
     keep: Annotated[Keep, Field(strict=False), AfterValidator(_require_receiver)] = setting(
         "What is kept: `links`, or `nothing` after a link was delivered or given up, for organisations that only have "
         "transfers.",
@@ -337,6 +368,7 @@ class OrganisationFile(Table):
             self.stable_id or "",
             self.same_id is SameId.ASK,
             self.stable_id_missing is MissingStableId.WITHHOLD,
+            self.state,
         )
 
 
@@ -374,6 +406,9 @@ class OrganisationSettings:
     deprecated: Deprecated = Deprecated.ASK
     inactive: Inactive = Inactive.RELEASE
     administrators: AdministratorSettings = field(default_factory=AdministratorSettings)
+    test_accounts: tuple[str, ...] = ()
+    """Accounts that may link in the states `hidden` and `pilot`."""
+    pilot: PilotSettings = field(default_factory=PilotSettings)
     texts: Texts = field(default_factory=lambda: MappingProxyType({}))
     """Texts of the privacy notice that replace the service's for its people."""
     retention_days: int | None = None

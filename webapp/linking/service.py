@@ -22,6 +22,7 @@ from sql.errors import AttemptClosed, AttemptNotAuthenticated, OrcidIdInUse
 from sql.records import Attempt, Change, Consent, Link, PersonStatus, RecordState
 from sql.store import Store
 from webapp.auth.browser import Browser
+from webapp.linking.admission import Admission
 from webapp.linking.attempt_cleanup import AttemptCleanup
 from webapp.linking.orcid_client import OrcidClient, OrcidMisconfigured, OrcidRefused
 from webapp.linking.orcid_status import OrcidStatus
@@ -110,6 +111,8 @@ class LinkingService:
     """The names of the transfers to which changes are sent, by the organisation's id."""
     organisation_clients: Mapping[str, OrcidClient] = field(default_factory=dict)
     """The clients of organisations that have one of their own, by the organisation's id."""
+    admission: Admission = field(default_factory=Admission)
+    """Who may link where an organisation is not open to all."""
     cleanup: AttemptCleanup = field(default_factory=AttemptCleanup)
     orcid_status: OrcidStatus = field(default_factory=OrcidStatus)
     _repeats: BoundedSemaphore = field(init=False, default_factory=lambda: BoundedSemaphore(_MAX_REPEATS))
@@ -135,8 +138,10 @@ class LinkingService:
             return_to: The address of the service that sent the person here; empty where none did.
 
         Raises:
+            NotAdmitted, LinkingClosed: If the person may not link in the organisation's state.
             TooManyAttempts: If the person has MAX_OPEN_ATTEMPTS open attempts.
         """
+        self.admission.require(person)
         state, client = secrets.token_urlsafe(32), self.client_of(person.organisation.id)
         attempt = Attempt(
             id=secrets.token_urlsafe(16),
@@ -166,6 +171,7 @@ class LinkingService:
 
         Raises:
             EmptyCallback: If all parameters are empty.
+            NotAdmitted, LinkingClosed: If the person may not link any more; nothing is used up.
             NoSuchAttempt: If the state is unknown.
             SomeoneElsesAttempt: If another person started the attempt.
             AnotherBrowsersAttempt: If another browser started the attempt.
@@ -175,6 +181,7 @@ class LinkingService:
         if params == CallbackParams():
             # ORCID writes some errors behind a `#`, which no server receives
             raise EmptyCallback
+        self.admission.require(person)
         state_hash, organisation = _hash(params.state), person.organisation.id
         client = self.client_of(organisation)
         with client.acquire_slot() if params.code else nullcontext():
@@ -267,12 +274,14 @@ class LinkingService:
             replacing: The iD that the page showed as the one to be replaced; None if it showed none.
 
         Raises:
+            NotAdmitted, LinkingClosed: If the person may not link any more.
             LinkChanged: If the current link is not to `replacing`.
             OrcidIdInUse: If the iD is linked to another account of the organisation; the attempt is closed.
             AttemptClosed: If the attempt is over.
             EmptyCallback: If ORCID has not answered.
             LookupError, PermissionError: As `handle_callback`.
         """
+        self.admission.require(person)
         attempt = _require_own_attempt(self.store.attempts.get(attempt_id), person, browser, now)
         self._require_client(attempt, now)
         link_id, transfers = secrets.token_urlsafe(16), tuple(self.transfers.get(attempt.organisation, ()))

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from shibboleth.account_time import same_issue_time
-from shibboleth.attributes import fold
 from shibboleth.organisation import Organisation, Organisations
 from shibboleth.person import Person
-from webapp.config.validators import account_and_issued
+from webapp.auth.named_people import NamedPeople
 from webapp.pages.problems import NotFound
 
 
@@ -21,33 +19,6 @@ class NotPermitted(NotFound):
 
     The response is the same 404 as for a page that does not exist; the log has another code.
     """
-
-
-@dataclass(frozen=True, slots=True)
-class AdminGrant:
-    """People of one organisation who have access, by key or by entitlement."""
-
-    organisation_id: str
-    people: frozenset[tuple[str, str]] = frozenset()
-    """Folded keys, each with the date of issue of the account, or an empty text if any date is accepted."""
-    entitlements: frozenset[str] = frozenset()
-
-    @classmethod
-    def parse(
-        cls, organisation_id: str, people: tuple[str, ...] = (), entitlements: tuple[str, ...] = ()
-    ) -> AdminGrant:
-        """Parse accounts as the configuration has them, each with or without a date."""
-        accounts = (account_and_issued(each) for each in people)
-        return cls(organisation_id, frozenset((fold(key), issued) for key, issued in accounts), frozenset(entitlements))
-
-    def matches(self, person: Person) -> bool:
-        """Return whether the person is one of them."""
-        at_home = person.organisation.id == self.organisation_id
-        by_key = any(
-            key == person.key and (not issued or same_issue_time(issued, person.account_issued_at))
-            for key, issued in self.people
-        )
-        return at_home and (by_key or not self.entitlements.isdisjoint(person.entitlements))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +55,8 @@ class Permissions:
 class AdminAccess:
     """Who has access to the operator's pages and the metrics."""
 
-    operators: tuple[AdminGrant, ...] = ()
-    administrators: tuple[AdminGrant, ...] = ()
+    operators: tuple[NamedPeople, ...] = ()
+    administrators: tuple[NamedPeople, ...] = ()
     """Each grants access to the pages of its own organisation."""
     metrics_token: str = field(default="", repr=False)
     """The bearer token for the metrics; empty if they are not served."""
@@ -93,6 +64,10 @@ class AdminAccess:
     def is_administrator(self, person: Person) -> bool:
         """Return whether the person is an administrator of their own organisation."""
         return any(each.matches(person) for each in self.administrators)
+
+    def has_grant(self, person: Person) -> bool:
+        """Return whether a person may see any of the operator's pages."""
+        return any(each.matches(person) for each in (*self.operators, *self.administrators))
 
     def permissions(self, person: Person, organisations: Organisations) -> Permissions:
         """Return what a person may see.

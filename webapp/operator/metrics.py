@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from resolver_connector.metrics import process_metrics
 from shibboleth.orcid_id import Registry
-from shibboleth.organisation import Organisation, Organisations
+from shibboleth.organisation import Organisation, Organisations, State
 from sql.counts import STARTED
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.records import RecordState
@@ -80,6 +80,11 @@ METRICS = {
         MetricDefinition(
             "orcid_connect_organisation_misconfigured",
             "1 if the organisation is left out because its file is invalid; otherwise 0.",
+        ),
+        MetricDefinition(
+            "orcid_connect_organisation_state",
+            "1 for the state of the organisation: hidden, pilot, open or closed; otherwise 0.",
+            ("organisation", "state"),
         ),
         MetricDefinition("orcid_connect_links", "People with a linked ORCID iD."),
         MetricDefinition(
@@ -261,6 +266,8 @@ def _configuration_samples(organisations: Organisations) -> Iterator[_Sample]:
     yield "orcid_connect_build_info", (installed,), 1
     for one in organisations:
         yield "orcid_connect_organisation_misconfigured", (one.id,), 0
+        for state in State:
+            yield "orcid_connect_organisation_state", (one.id, state.value), one.state is state
     for organisation_id in sorted(organisations.misconfigured):
         yield "orcid_connect_organisation_misconfigured", (organisation_id,), 1
 

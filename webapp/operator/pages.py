@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from shibboleth.organisation import State
 from sql.errors import AccountLinked, AttemptClosed, LinkChanged, StoreUnavailable
 from sql.health import MAX_WAL_BACKLOG
 from webapp.auth.cookies import OWS
@@ -39,6 +40,13 @@ CLAIM_OVER = gettext_noop("This claim is over: it was decided on, or nobody did 
 CLAIMANT_LINKED = gettext_noop(
     "The account that claims the iD has connected another one meanwhile. Nothing was changed."
 )
+STATES = {
+    State.HIDDEN: gettext_noop("hidden: only its test accounts may connect"),
+    State.PILOT: gettext_noop("pilot: only named people may connect"),
+    State.OPEN: gettext_noop("open to all its people"),
+    State.CLOSED: gettext_noop("closed: no new connections"),
+}
+"""Messages of the catalogues for the states of an organisation."""
 DELIVERY_STATES = {
     "waiting": gettext_noop("waiting"),
     "done": gettext_noop("arrived"),
@@ -76,6 +84,7 @@ def organisation(context: AppContext, request: PageRequest) -> Page:
     over_time = periods(context.store, one.id, days, request.now)
     facts = {
         "status": status,
+        "states": STATES,
         "records": context.store.record_statuses.counts(one.id),
         "record_states": RECORD_STATES,
         "rename_conflicts": len(context.store.links.list_rename_conflicts(one.id)),

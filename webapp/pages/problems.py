@@ -24,6 +24,7 @@ from sql.errors import LinkChanged, OrcidIdInUse, SchemaAhead, SchemaBehind, Sto
 from webapp.auth.cookies import RepeatedCookie
 from webapp.auth.csrf import CsrfError
 from webapp.i18n.language import Language, gettext_noop
+from webapp.linking.admission import LinkingClosed, NotAdmitted
 from webapp.linking.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefused
 from webapp.linking.return_address import ReturnNotAllowed
 from webapp.linking.service import (
@@ -139,6 +140,30 @@ PROBLEMS: dict[type[Exception], Problem] = {
         ),
         gettext_noop("Try again later. If it lasts, tell the service's help the incident number below."),
         own_page=False,
+    ),
+    NotAdmitted: Problem(
+        "not-admitted",
+        403,
+        gettext_noop("This service is not open to you yet"),
+        gettext_noop(
+            "%(organisation)s is trying out this service with a small group of people, and your account is not among "
+            "them. Nothing was stored about you."
+        ),
+        gettext_noop("Your organisation will tell you when the service opens to everyone."),
+        contact=ORGANISATION_HELP,
+        own_page=False,
+        sign_out=True,
+    ),
+    LinkingClosed: Problem(
+        "linking-closed",
+        403,
+        gettext_noop("Your organisation takes no new connections"),
+        gettext_noop(
+            "%(organisation)s has stopped connecting ORCID iDs in this service. Nothing was changed: an ORCID iD that "
+            "was connected is still connected."
+        ),
+        gettext_noop("On your own page you can see what is connected, and remove it."),
+        contact=ORGANISATION_HELP,
     ),
     MissingAttribute: Problem(
         "missing-attribute",

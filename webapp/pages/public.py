@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import urlencode
 
-from shibboleth.organisation import Organisation, UnknownOrganisation
+from shibboleth.organisation import Organisation, State, UnknownOrganisation
 from sql.health import MAX_WAL_BACKLOG
 from webapp.linking.return_address import ReturnNotAllowed
 from webapp.pages.context import AppContext
@@ -15,7 +15,7 @@ from webapp.pages.request import Page, PageRequest, RawResponse, Redirect
 
 def landing(context: AppContext, request: PageRequest) -> Page:
     """Show the landing page."""
-    return _sign_in_page("landing.html", context, request, context.organisations)
+    return _sign_in_page("landing.html", context, request, _listed(context))
 
 
 def connect(context: AppContext, request: PageRequest) -> Page | Redirect:
@@ -33,7 +33,12 @@ def connect(context: AppContext, request: PageRequest) -> Page | Redirect:
     organisation_id = request.parameter("organisation")
     if organisation_id:
         return _to_sign_in(context, request, organisation_id)
-    return _sign_in_page("connect.html", context, request, context.organisations)
+    return _sign_in_page("connect.html", context, request, _listed(context))
+
+
+def _listed(context: AppContext) -> list[Organisation]:
+    # Test persons of a hidden organisation use its own address
+    return [one for one in context.organisations if one.state is not State.HIDDEN]
 
 
 def organisation_address(context: AppContext, request: PageRequest) -> Page | Redirect:

@@ -13,13 +13,15 @@ from shibboleth.process_state import ProcessState
 from sql.store import Store
 from webapp.app import ServiceInfo, WebApp, make_app, security_headers, template_globals
 from webapp.auth.authenticator import Authenticator
+from webapp.auth.named_people import NamedPeople
 from webapp.concurrency import ConcurrencyLimits, with_limits
 from webapp.config.loader import Config
 from webapp.i18n.language import languages
+from webapp.linking.admission import Admission
 from webapp.linking.orcid_client import OrcidClient
 from webapp.linking.service import LinkingService
 from webapp.log import with_request_id
-from webapp.operator.access import AdminAccess, AdminGrant
+from webapp.operator.access import AdminAccess
 from webapp.pages.context import AppContext, no_delivery
 from webapp.pages.operator_texts import AccessibilityStatement, OperatorTexts
 from webapp.rendering.static import StaticFiles
@@ -64,7 +66,12 @@ def make_web(
     deliver_now = make_dispatcher(config, store, clock).deliver_now if any(config.transfers.values()) else no_delivery
     context = AppContext(
         linking=LinkingService(
-            store, client, make_token_store(config, store), config.transfers, organisation_clients(config, client)
+            store,
+            client,
+            make_token_store(config, store),
+            config.transfers,
+            organisation_clients(config, client),
+            admission_of(config),
         ),
         store=store,
         organisations=config.organisations,
@@ -104,12 +111,21 @@ def admin_access_of(config: Config) -> AdminAccess:
     """Return the people and machines that may use the operator's pages."""
     token = config.metrics.token
     return AdminAccess(
-        operators=tuple(AdminGrant.parse(one.organisation, one.people, one.entitlements) for one in config.operators),
+        operators=tuple(NamedPeople.parse(one.organisation, one.people, one.entitlements) for one in config.operators),
         administrators=tuple(
-            AdminGrant.parse(organisation_id, one.administrators.people, one.administrators.entitlements)
+            NamedPeople.parse(organisation_id, one.administrators.people, one.administrators.entitlements)
             for organisation_id, one in config.organisation_settings.items()
         ),
         metrics_token=token.reveal() if token else "",
+    )
+
+
+def admission_of(config: Config) -> Admission:
+    """Return who may link where an organisation is not open to all."""
+    settings = config.organisation_settings.items()
+    return Admission(
+        {name: NamedPeople.parse(name, one.test_accounts) for name, one in settings},
+        {name: NamedPeople.parse(name, one.pilot.people, one.pilot.entitlements) for name, one in settings},
     )
 
 

@@ -20,6 +20,8 @@ UNREACHABLE = {
     "incomplete-form": "no browser sends a form in part; tests/contract/test_form_bodies.py does",
     "orcid-client-changed": "the clients are read at the start; test_organisation_client.py has it",
     "organisation-misconfigured": "the organisations are read at the start; test_misconfigured_organisations.py has it",
+    "not-admitted": "the states are read at the start; test_admission.py has it",
+    "linking-closed": "the states are read at the start; test_admission.py has it",
     "schema-behind": "a service does not start on a database that is behind; `orcid-connect check` says so",
     "schema-ahead": "a service does not start on a database that is newer; `orcid-connect check` says so",
     "bug": "every known cause is fixed; tests/contract/test_web_app.py raises an unexpected exception",
