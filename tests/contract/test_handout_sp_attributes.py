@@ -174,7 +174,7 @@ def test_the_service_provider_is_as_strict_as_it_must_be():
             'cookieProps="https"',
             'handlerSSL="true"',
         ),
-        *('consistentAddress="false"', 'postData="ss:mem"', 'relayState="ss:mem"', 'showAttributeValues="false"'),
+        *('consistentAddress="false"', 'postData="ss:mem"', 'relayState="cookie:2"', 'showAttributeValues="false"'),
         *('acl="127.0.0.1 ::1"', 'type="Signature"', 'type="RequireValidUntil"'),
     ):
         assert said.count(each) == 1

@@ -223,6 +223,13 @@ def test_what_nobody_in_particular_sends_does_not_fill_shibd(stack, method, path
     assert memory_of_shibd(stack) - before < SENT * 12
 
 
+def test_long_addresses_that_were_asked_for_before_do_not_prevent_a_sign_in(http_browser):
+    for number in range(5):
+        http_browser.visit(f"/me?n={number}&x={'y' * 3_900}")
+
+    assert seen(http_browser.sign_in("maija", path="/me?last")).environ["QUERY_STRING"] == "last"
+
+
 def test_code_and_state_survive_a_sign_in_on_the_way_back_from_orcid(stack, http_browser):
     back = http_browser.sign_in("maija", path="/me/callback?code=a%2Bb&state=%C3%A4%3D")
 
