@@ -39,7 +39,7 @@ from sql.repositories.releases import ReleaseRepository
 from sql.repositories.statistics import StatisticsRepository
 
 
-def open_store(url: str, *, timeout: float | None = None) -> Store:
+def open_store(url: str, *, timeout: float | None = None, standby_lookups: bool = False) -> Store:
     """Return the store at a URL; no connection is opened before it is used.
 
     Args:
@@ -48,6 +48,7 @@ def open_store(url: str, *, timeout: float | None = None) -> Store:
             `postgresql://user@host:port/database` is read by PostgreSQL's own library.
         timeout: Seconds to wait for another writer (SQLite), or for one use of the server from the wait for a
             connection to the last statement (PostgreSQL); the engine's `DEFAULT_TIMEOUT` if None.
+        standby_lookups: Whether look-ups are read from a standby among the hosts of a PostgreSQL URL, if one answers.
 
     Raises:
         InvalidUrl: If it is not such a URL, or PostgreSQL's driver is not installed.
@@ -55,10 +56,10 @@ def open_store(url: str, *, timeout: float | None = None) -> Store:
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in _ENGINES:
         raise InvalidUrl("the URL of a store begins with sqlite:/// or postgresql://")
-    return Store(_ENGINES[scheme](url, timeout))
+    return Store(_ENGINES[scheme](url, timeout, standby_lookups))
 
 
-def _sqlite(url: str, timeout: float | None) -> Engine:
+def _sqlite(url: str, timeout: float | None, _standby_lookups: bool) -> Engine:
     parts = urlsplit(url)
     name = unquote(parts.path).lstrip("/")
     if parts.netloc or parts.query or parts.fragment or not name:
@@ -66,15 +67,15 @@ def _sqlite(url: str, timeout: float | None) -> Engine:
     return Sqlite(Path("/" + name), timeout)
 
 
-def _postgres(url: str, timeout: float | None) -> Engine:
+def _postgres(url: str, timeout: float | None, standby_lookups: bool) -> Engine:
     try:
         from sql.engines.postgres import Postgres  # noqa: PLC0415 - the driver is optional
     except ImportError:
         raise InvalidUrl("PostgreSQL needs its driver; run: pip install 'orcid-connect[postgres]'") from None
-    return Postgres(url, timeout)
+    return Postgres(url, timeout, standby_lookups=standby_lookups)
 
 
-_ENGINES: Mapping[str, Callable[[str, float | None], Engine]] = {"sqlite": _sqlite, "postgresql": _postgres}
+_ENGINES: Mapping[str, Callable[[str, float | None, bool], Engine]] = {"sqlite": _sqlite, "postgresql": _postgres}
 
 
 class Store:

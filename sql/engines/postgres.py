@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -164,11 +164,15 @@ class Postgres(Engine):
         url: A connection URI as libpq reads it; with several hosts, the first that fits `target_session_attrs` is used.
         timeout: Seconds for one use, from the wait for a connection to the last statement; `DEFAULT_TIMEOUT` if None.
         read_only: Whether sessions can only read.
+        standby_lookups: Whether `reader` prefers a standby among the hosts.
     """
 
-    def __init__(self, url: str, timeout: float | None = None, *, read_only: bool = False) -> None:
+    def __init__(
+        self, url: str, timeout: float | None = None, *, read_only: bool = False, standby_lookups: bool = False
+    ) -> None:
         _check_url(url)
         self._url = url
+        self._standby_lookups = standby_lookups
         self._timeout = DEFAULT_TIMEOUT if timeout is None else timeout
         self._read_only = read_only
         self._watchdog = Watchdog()
@@ -300,7 +304,8 @@ class Postgres(Engine):
 
     def reader(self) -> Postgres:
         """Return a read-only engine with shorter time-outs."""
-        return Postgres(self._url, _READER_TIMEOUT, read_only=True)
+        url = make_conninfo(self._url, target_session_attrs="prefer-standby") if self._standby_lookups else self._url
+        return Postgres(url, _READER_TIMEOUT, read_only=True)
 
     def close(self) -> None:
         """Close the pool; a connection in use is closed when its use ends."""

@@ -31,6 +31,7 @@ from tests.support.factories import (
 )
 from tests.support.ports import free_port
 from tests.support.postgres import Server
+from tests.support.processes.standby import running_cluster
 from tests.support.service import ORGANISATIONS, Clock, ask
 from tests.support.store_faults import make_failing_store
 
@@ -251,3 +252,24 @@ def test_the_host_that_can_be_written_to_is_used(server, postgres, migrated_post
     store.close()
     with postgres.connect() as connection:
         connection.execute("drop role writer")
+
+
+def test_lookups_from_a_standby_go_on_while_no_server_accepts_writes_and_writes_when_it_is_promoted():
+    with running_cluster() as cluster:
+        store = open_store(cluster.url(cluster.primary.make_database()), standby_lookups=True)
+        migrate(store.engine, NOON)
+        make_link(store, MAIJA, FIRST)
+        lookup = store.lookup()
+        assert lookup.get_current_orcid_id(UNIVERSITY, MAIJA)["orcid"] == FIRST.bare
+
+        cluster.kill_primary()
+        must_end_in_time(lambda: make_link(store, MAIJA, SECOND))
+        for _ in range(100):
+            assert lookup.get_current_orcid_id(UNIVERSITY, MAIJA)["orcid"] == FIRST.bare
+
+        cluster.promote_standby()
+        must_recover(lambda: make_link(store, MAIJA, SECOND))
+        assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [SECOND]
+        assert lookup.get_current_orcid_id(UNIVERSITY, MAIJA)["orcid"] == SECOND.bare
+        lookup.close()
+        store.close()

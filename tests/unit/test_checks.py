@@ -315,6 +315,12 @@ BROKEN = {
         "store.password: has no use with SQLite",
         "remove it",
     ),
+    "look-ups from a standby of a file": (
+        store(standby_lookups=True),
+        SERVICE,
+        "store.standby_lookups: has no use with SQLite",
+        "remove it",
+    ),
     "a password for nobody": (
         store(url="postgresql://localhost/orcid", password="file:secrets/front-proof"),
         SERVICE,

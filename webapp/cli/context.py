@@ -66,7 +66,10 @@ def open_store(config: Config, *, check_schema: bool = True) -> Iterator[Store]:
         StoreUnavailable: If the database cannot be reached.
     """
     try:
-        store = sql.store.open_store(config.store.reveal(), timeout=config.store.busy_timeout)
+        settings = config.store
+        store = sql.store.open_store(
+            settings.reveal(), timeout=settings.busy_timeout, standby_lookups=settings.standby_lookups
+        )
     except InvalidUrl as error:
         fix = "docs/settings.md shows how it is written"
         raise Misconfigured([SettingProblem(str(config.path), "store.url", str(error), fix)]) from None

@@ -110,6 +110,12 @@ def _require_user(password: Secret | None, info: ValidationInfo) -> Secret | Non
     return password
 
 
+def _require_postgresql(value: bool, info: ValidationInfo) -> bool:
+    if value and info.data.get("url", "").startswith("sqlite:"):
+        raise InvalidSetting("has no use with SQLite", "remove it")
+    return value
+
+
 _PublicUrl = Annotated[str, AfterValidator(validators.public_url)]
 
 
@@ -297,7 +303,12 @@ class StoreSettings(Table):
         gt=0,
         le=60,
     )
-
+    standby_lookups: Annotated[bool, AfterValidator(_require_postgresql)] = setting(
+        "Whether the connector reads look-ups of single people from a standby, if `url` names one.",
+        "true or false, without quotes",
+        example=True,
+        default=False,
+    )
     keep_changes: int = setting(
         "How many days a change is kept for organisations that fetch; one that fetches later begins with a snapshot.",
         "a whole number of days from 30 to 3650",

@@ -22,7 +22,8 @@ def load_config_and_store(config_path: Path | str) -> tuple[Config, Store]:
     config = load(config_path, os.environ)
     configure_logging(config.service.log)
     log_misconfigured(config)
-    store = open_store(config.store.reveal(), timeout=config.store.busy_timeout)
+    settings = config.store
+    store = open_store(settings.reveal(), timeout=settings.busy_timeout, standby_lookups=settings.standby_lookups)
     if newer := store.check_schema():
         log.warning("schema-newer", migrations=" ".join(newer))
     return config, store

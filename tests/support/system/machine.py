@@ -243,6 +243,11 @@ class Machine:
                 raise DidNotStart(f"{name}: exit {process.poll()}\n{self._last_words()}")
             time.sleep(0.02)
 
+    def terminate(self) -> None:
+        """Tell every process that was started to end."""
+        for process in self.processes.values():
+            process.terminate()
+
     def stop(self) -> None:
         """End every process that was started, the last one first."""
         for name in reversed(list(self.processes)):

@@ -90,20 +90,21 @@ class Nodes:
 @contextmanager
 def running_nodes(
     venv: Path,
-    store: Mapping[str, Any] | None = None,
+    stores: tuple[Mapping[str, Any], ...] = ({}, {}),
     organisation: Mapping[str, Any] | None = None,
     **sections: Mapping[str, Any],
 ) -> Iterator[Nodes]:
     """Start everything.
 
-    The configuration is as `configure` takes it, `store` laid over the section `[store]`.
+    The configuration is as `configure` takes it, `stores` laid over the section `[store]` of each
+    node.
     Starting is tried twice, since a port may be taken.
     """
     with ExitStack() as life:
         for last in (False, True):
             with ExitStack() as attempt:
                 try:
-                    nodes = _start(attempt, venv, store or {}, organisation, sections)
+                    nodes = _start(attempt, venv, stores, organisation, sections)
                 except DidNotStart:
                     if last:
                         raise
@@ -113,7 +114,7 @@ def running_nodes(
         yield nodes
 
 
-def _start(life: ExitStack, venv: Path, store, organisation, sections) -> Nodes:
+def _start(life: ExitStack, venv: Path, stores, organisation, sections) -> Nodes:
     simulator = OrcidSimulator(f"https://127.0.0.1:{free_port()}")
     cluster = life.enter_context(running_cluster())
     database = cluster.primary.make_database()
@@ -124,7 +125,7 @@ def _start(life: ExitStack, venv: Path, store, organisation, sections) -> Nodes:
     port = int(simulator.base_url.rpartition(":")[2])
     life.enter_context(serve_tls(make_simulator_app(simulator), port, stacks[0].world_key))
     nodes = []
-    for stack in stacks:
+    for stack, store in zip(stacks, stores, strict=True):
         section = store_section(stack.etc, cluster.url(database)) | store
         worker_port = free_port()
         written = configure(stack, simulator, section, organisation, worker={"port": worker_port}, **sections)
@@ -137,6 +138,9 @@ def _start(life: ExitStack, venv: Path, store, organisation, sections) -> Nodes:
         each.wait(*READY)
         each.stack.start_apache()
     directory = _start_balancer(life, stacks)
+    # Before anything is waited for, so that all end at the same time
+    for stack in stacks:
+        life.callback(stack.terminate)
     started = Nodes(nodes=tuple(nodes), cluster=cluster, database=database, simulator=simulator, balancer=directory)
     started.wait_for_states(lambda states: set(states.values()) == {"UP"})
     return started

@@ -23,6 +23,7 @@ from tests.support.system.stack import Stack, running
 from tests.support.tls import serve_tls
 
 CLIENT = ("APP-0A1B2C3D4E5F6G7H", "5f63d1c5-3f00-4fa5-b096-fd985ffd0df7")
+RIGHTS_OF_IDM = ["feed", "deprovision", "attest"]
 METRICS_TOKEN = "token-of-the-monitoring-" + "t" * 32
 
 
@@ -114,7 +115,7 @@ def configure(
         store=store,
         metrics={"token": "file:secrets/metrics.token"},
         listen={"unix": str(stack.run / "web.sock") if proxy else None},
-        connector={"unix": str(stack.run / "connector.sock") if proxy else None},
+        connector={"unix": str(stack.run / "connector.sock"), "trusted_proxies": ["unix"]} if proxy else {},
         **sections,
     )
     if os.geteuid() == 0:
@@ -130,7 +131,7 @@ def _organisation(provider: IdentityProvider) -> dict[str, object]:
         "name": {"en": provider.name, "fi": provider.name},
         "credential": [
             {"name": "idp", "rights": ["read"], "token": f"file:secrets/{name_of(provider)}.token"},
-            {"name": "idm", "rights": ["feed", "deprovision"], "token": f"file:secrets/{name_of(provider)}-idm.token"},
+            {"name": "idm", "rights": RIGHTS_OF_IDM, "token": f"file:secrets/{name_of(provider)}-idm.token"},
         ],
     }
 
