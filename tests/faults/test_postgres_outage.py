@@ -254,22 +254,51 @@ def test_the_host_that_can_be_written_to_is_used(server, postgres, migrated_post
         connection.execute("drop role writer")
 
 
-def test_lookups_from_a_standby_go_on_while_no_server_accepts_writes_and_writes_when_it_is_promoted():
+@pytest.fixture(scope="module")
+def cluster():
+    """A primary and a synchronous standby."""
     with running_cluster() as cluster:
-        store = open_store(cluster.url(cluster.primary.make_database()), standby_lookups=True)
-        migrate(store.engine, NOON)
-        make_link(store, MAIJA, FIRST)
-        lookup = store.lookup()
+        yield cluster
+
+
+@pytest.fixture
+def replicated(cluster):
+    """A store on both, which reads look-ups from the standby; Maija has a link."""
+    store = open_store(cluster.url(cluster.primary.make_database()), standby_lookups=True)
+    migrate(store.engine, NOON)
+    make_link(store, MAIJA, FIRST)
+    yield store
+    store.close()
+
+
+def test_a_link_that_no_standby_has_is_not_confirmed_and_is_there_when_one_follows_again(cluster, replicated):
+    attempt = answered(replicated, MAIJA, SECOND)
+    cluster.standby.stop()
+    must_end_in_time(lambda: replicated.links.add(attempt, "", make_consent(), FIRST, NOON, "another link"))
+    with pytest.raises(StoreUnavailable):
+        replicated.check_writable()
+    cluster.standby.start()
+
+    must_recover(replicated.check_writable)
+    assert replicated.links.orcid_ids(UNIVERSITY, MAIJA) == [SECOND]
+
+
+# The last one: afterwards there is no standby
+
+
+def test_lookups_from_a_standby_go_on_while_no_server_accepts_writes_and_writes_when_it_is_promoted(
+    cluster, replicated
+):
+    lookup = replicated.lookup()
+    assert lookup.get_current_orcid_id(UNIVERSITY, MAIJA)["orcid"] == FIRST.bare
+
+    cluster.kill_primary()
+    must_end_in_time(lambda: make_link(replicated, MAIJA, SECOND))
+    for _ in range(100):
         assert lookup.get_current_orcid_id(UNIVERSITY, MAIJA)["orcid"] == FIRST.bare
 
-        cluster.kill_primary()
-        must_end_in_time(lambda: make_link(store, MAIJA, SECOND))
-        for _ in range(100):
-            assert lookup.get_current_orcid_id(UNIVERSITY, MAIJA)["orcid"] == FIRST.bare
-
-        cluster.promote_standby()
-        must_recover(lambda: make_link(store, MAIJA, SECOND))
-        assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [SECOND]
-        assert lookup.get_current_orcid_id(UNIVERSITY, MAIJA)["orcid"] == SECOND.bare
-        lookup.close()
-        store.close()
+    cluster.promote_standby()
+    must_recover(lambda: make_link(replicated, MAIJA, SECOND))
+    assert replicated.links.orcid_ids(UNIVERSITY, MAIJA) == [SECOND]
+    assert lookup.get_current_orcid_id(UNIVERSITY, MAIJA)["orcid"] == SECOND.bare
+    lookup.close()
