@@ -1,4 +1,4 @@
-"""What people, Identity Providers and the organisation's own systems do while a database fails over."""
+"""Load on several nodes while their database fails over."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Log:
         return max(ended - begun for begun, ended, _ in self.tries)
 
     def working_since(self, moment: float) -> float:
-        """Return how long after a moment the last failure ended; 0 if none came after it."""
+        """Return the seconds from a moment to the end of the last failure."""
         return max([0.0, *(ended - moment for _, ended, right in self.tries if not right)])
 
     def succeeded_since(self, moment: float) -> int:
