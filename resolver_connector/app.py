@@ -67,8 +67,9 @@ from resolver_connector.http import (
 from resolver_connector.metrics import CREDENTIALS_REFUSED, OTHER_ROUTE, count_lookup
 from resolver_connector.move import MOVE_SUFFIX, MoveRequest, move
 from resolver_connector.openapi import openapi_response
+from resolver_connector.orcid.pairs import TokenError, open_access_token
 from resolver_connector.orcid.sealing import TokenSealer
-from resolver_connector.orcid.token_request import TOKEN_READ, TOKEN_SUFFIX, TokenError, TokenRequest, open_token
+from resolver_connector.orcid.token_request import TOKEN_READ, TOKEN_SUFFIX, TokenRequest
 from resolver_connector.replica_cache import ReplicaCache
 from resolver_connector.resolver import PEOPLE_PATH, Lookup, RequestedPerson, Resolver
 from shibboleth.account_holder import different_holders
@@ -393,7 +394,9 @@ def _get_orcid_token(connector: Connector, client: Client, environ: Environ, pat
             _log.info("orcid-permission-withdrawn", extra={"facts": facts})
         tokens = [each for each in stored.list_for_link(link.id) if each.client_id == client.orcid_client_id]
     token = request.choose(tokens, connector.clock())
-    value = open_token(token, connector.sealer)
+    value = open_access_token(token, connector.sealer)
+    if value is None:
+        raise TokenRefused(TokenError.UNREADABLE, "the service cannot read the token; ask its operator")
     # Before the token is handed out: if it cannot be recorded, the client gets none
     facts = {"credential": client.credential, "scope": token.scope}
     _audit(connector, client, TOKEN_READ, link.person_key, facts)

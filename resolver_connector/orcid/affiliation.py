@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 
 from resolver_connector.orcid.member_api import DEACTIVATED, DEPRECATED, DUPLICATE, LOCKED, ApiAnswer, MemberApi
 from resolver_connector.orcid.scopes import Scope
-from resolver_connector.orcid.tokens import AccessToken, TokenStore
+from resolver_connector.orcid.tokens import AccessToken, TokenService
 from resolver_connector.transfers.base import ChangeMessage, DeliveryFailed, DeliveryResult, Outcome, Transfer
 from resolver_connector.transfers.orcid import End, OrcidTransfer
 from shibboleth.attributes import fold
@@ -80,7 +80,7 @@ class AffiliationTransfer:
 
     settings: OrcidTransfer
     store: Store
-    tokens: TokenStore
+    tokens: TokenService
     api: MemberApi
     removal_probe: Transfer | None = field(default=None, init=False)
     writes_moves: bool = field(default=True, init=False)

@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from resolver_connector.http import BadRequest, Environ, NoToken, TokenRefused, read_json_object
-from resolver_connector.orcid.scopes import PERMISSIONS, permissions_in
-from resolver_connector.orcid.sealing import CannotOpen, TokenSealer
+from resolver_connector.orcid.pairs import TokenError, open_access_token, usable_pairs
+from resolver_connector.orcid.scopes import PERMISSIONS
+from resolver_connector.orcid.sealing import TokenSealer
 from resolver_connector.resolver import RequestedPerson
 from shibboleth.organisation import Organisation
 from sql.records import OrcidToken
@@ -22,22 +21,12 @@ TOKEN_SUFFIX = "/orcid-token"  # noqa: S105 - a path
 TOKEN_READ = "orcid-token-read"  # noqa: S105 - a word
 """The kind of the audit event of a token that was handed out."""
 
-_log = logging.getLogger("orcid-connect")
 
-
-class TokenError(StrEnum):
-    """Why there is no access token; the code of the answer."""
-
-    NO_CLIENT = "no-client"
-    """The organisation has no client of its own that asks for permissions."""
-    NO_LINK = "no-link"
-    NO_PERMISSION = "no-permission"
-    """The person permitted nothing but the iD."""
-    SCOPE_NOT_GRANTED = "scope-not-granted"
-    WITHDRAWN = "withdrawn"
-    """ORCID no longer accepts the permission."""
-    UNREADABLE = "token-unreadable"
-    """The service cannot open what it has stored, because a key is missing."""
+_MESSAGES = {
+    TokenError.NO_PERMISSION: "the person permitted nothing but the iD",
+    TokenError.SCOPE_NOT_GRANTED: "the person did not permit this scope",
+    TokenError.WITHDRAWN: "ORCID no longer accepts the permission",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +63,7 @@ class TokenRequest:
         """Return whether the client reports that ORCID refused this token."""
         if not self.refused or token.withdrawn_at is not None:
             return False
-        try:
-            return open_token(token, sealer) == self.refused
-        except TokenRefused:
-            return False
+        return open_access_token(token, sealer) == self.refused
 
     def choose(self, tokens: Collection[OrcidToken], now: datetime) -> OrcidToken:
         """Return the newest of a link's tokens that has the scope.
@@ -90,30 +76,7 @@ class TokenRequest:
             NoToken: If no token has any permission.
             TokenRefused: If none that works has the scope.
         """
-        valid = [each for each in tokens if each.expires_at is None or each.expires_at > now]
-        permitted = [each for each in valid if permissions_in(each.scope)]
-        if not permitted:
-            raise NoToken(TokenError.NO_PERMISSION, "the person permitted nothing but the iD")
-        granted = [each for each in permitted if self.scope <= {*each.scope.split()}]
-        if not granted:
-            raise TokenRefused(TokenError.SCOPE_NOT_GRANTED, "the person did not permit this scope")
-        for each in granted:
-            if each.withdrawn_at is None:
-                return each
-        raise TokenRefused(TokenError.WITHDRAWN, "ORCID no longer accepts the permission")
-
-
-def open_token(token: OrcidToken, sealer: TokenSealer | None) -> str:
-    """Return the access token of a pair.
-
-    Raises:
-        TokenRefused: If there is no key that opens it.
-    """
-    try:
-        if sealer is not None and token.sealed is not None:
-            return sealer.open(token.id, token.sealed).access_token
-    except CannotOpen as error:
-        _log.error(
-            "orcid-token-unreadable", extra={"facts": {"organisation": token.organisation, "reason": error.reason}}
-        )
-    raise TokenRefused(TokenError.UNREADABLE, "the service cannot read the token; ask its operator")
+        found = usable_pairs(tokens, self.scope, now)
+        if isinstance(found, TokenError):
+            raise (NoToken if found is TokenError.NO_PERMISSION else TokenRefused)(found, _MESSAGES[found])
+        return found[0]

@@ -15,8 +15,9 @@ from datetime import datetime
 
 from resolver_connector.http import EventLog
 from resolver_connector.orcid.clients import OrcidClients, OrcidCredentials
+from resolver_connector.orcid.pairs import TokenError, open_access_token, usable_pairs
 from resolver_connector.orcid.revocation import RevocationOutcome, Revoker
-from resolver_connector.orcid.sealing import CannotOpen, TokenPair, TokenSealer
+from resolver_connector.orcid.sealing import TokenPair, TokenSealer
 from shibboleth.orcid_id import OrcidId
 from sql.errors import StoreUnavailable
 from sql.records import Attempt, OrcidToken
@@ -43,7 +44,7 @@ class AccessToken:
     """An access token of an organisation's own client, for one person's record."""
 
     token_id: str
-    """The id of the stored pair, for `TokenStore.record_withdrawn`."""
+    """The id of the stored pair, for `TokenService.record_withdrawn`."""
     value: str = field(repr=False)
     client_id: str
     scopes: frozenset[str]
@@ -58,7 +59,7 @@ class ReceivedTokens:
     ORCID may answer after the caller of the exchange has given up; what comes then is taken care of too.
     """
 
-    def __init__(self, tokens: TokenStore, attempt: Attempt, client: OrcidCredentials, now: datetime) -> None:
+    def __init__(self, tokens: TokenService, attempt: Attempt, client: OrcidCredentials, now: datetime) -> None:
         self._tokens = tokens
         self._attempt = attempt
         self._client = client
@@ -85,7 +86,7 @@ class ReceivedTokens:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenStore:
+class TokenService:
     """The tokens that ORCID gives."""
 
     store: Store
@@ -195,29 +196,19 @@ class TokenStore:
         client_id = ended_client_id or (own and own.client_id)
         if client_id is None or client_id == self.clients.service.client_id:
             return None
-        for token in self.store.orcid_tokens.list_for_person(organisation_id, person_key):
-            unusable = token.withdrawn_at is not None or token.revocation_due_at is not None
-            expired = token.expires_at is not None and token.expires_at <= now
-            if (
-                self.sealer is None
-                or token.client_id != client_id
-                or scope not in token.scopes
-                or token.link is None
-                or token.sealed is None
-                or token.orcid_id is None
-                or orcid_id not in {None, token.orcid_id}
-                or expired
-                or (unusable and not ended_client_id)
-            ):
-                continue
-            try:
-                value = self.sealer.open(token.id, token.sealed).access_token
-            except CannotOpen as error:
-                self.report("orcid-token-unreadable", organisation=organisation_id, reason=error.reason)
-                continue
-            return AccessToken(
-                token.id, value, token.client_id, token.scopes, token.orcid_id, token.obtained_at, token.expires_at
-            )
+        pairs = [
+            each
+            for each in self.store.orcid_tokens.list_for_person(organisation_id, person_key)
+            if each.link is not None and each.client_id == client_id and orcid_id in {None, each.orcid_id}
+        ]
+        found = usable_pairs(pairs, {scope}, now, to_end=ended_client_id is not None)
+        for pair in () if isinstance(found, TokenError) else found:
+            value = open_access_token(pair, self.sealer)
+            if value is not None and pair.orcid_id is not None:
+                scopes = pair.scopes
+                return AccessToken(
+                    pair.id, value, pair.client_id, scopes, pair.orcid_id, pair.obtained_at, pair.expires_at
+                )
         return None
 
     def record_withdrawn(self, token_id: str, now: datetime) -> None:

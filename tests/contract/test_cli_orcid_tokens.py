@@ -19,7 +19,7 @@ from tests.support.factories import CLIENT_ID, NOON, UNIVERSITY, answered
 from webapp.cli.main import main
 from webapp.config.errors import Misconfigured
 from webapp.config.loader import load
-from webapp.wiring.orcid import make_orcid_clients, make_revocation_queue, make_sealer, make_token_store
+from webapp.wiring.orcid import make_orcid_clients, make_revocation_queue, make_sealer, make_token_service
 from webapp.wiring.worker import make_worker
 
 OLD, NEW = (Fernet.generate_key().decode() for _ in range(2))
@@ -200,7 +200,7 @@ def test_a_key_that_is_lost_or_wrong_keeps_nothing_from_starting(tmp_path, store
     config = load(configure(tmp_path, None, "no key", OLD), {})
 
     sealer = make_sealer(config)
-    tokens = make_token_store(config, store)
+    tokens = make_token_service(config, store)
     queue = make_revocation_queue(config, store, lambda: NOON)
 
     keep(store, "one")
@@ -216,7 +216,7 @@ def test_a_key_that_is_lost_or_wrong_keeps_nothing_from_starting(tmp_path, store
         "file:secrets/token-key-0",
         "file:secrets/token-key-1",
     }
-    assert not make_token_store(load(configure(tmp_path, None), {}), store).keeps_tokens
+    assert not make_token_service(load(configure(tmp_path, None), {}), store).keeps_tokens
 
 
 @pytest.mark.parametrize("written", [OLD, 7, "fiel:secrets/x", "env:1"], ids=["key", "number", "typo", "digit"])

@@ -14,7 +14,7 @@ from tests.support.factories import (
     make_link,
     make_organisation,
 )
-from tests.support.service import AKE, MAIJA, Clock, WebClient, make_token_store, make_web_app, orcid_id
+from tests.support.service import AKE, MAIJA, Clock, WebClient, make_token_service, make_web_app, orcid_id
 from webapp.app import make_app
 from webapp.auth.named_people import NamedPeople
 from webapp.linking.service import LinkingService, NoSuchAttempt
@@ -155,7 +155,7 @@ def test_an_invalid_claim_moves_nothing(app, store, claimant, running_simulator,
         "of another iD": (store.links.get(UNIVERSITY, "ake@yliopisto.example"), claim.id),
         "of another organisation": (store.links.get(POLYTECHNIC, "maija@amk.example"), claim.id),
     }
-    linking = LinkingService(store, running_simulator[1], make_token_store(store, running_simulator[1]))
+    linking = LinkingService(store, running_simulator[1], make_token_service(store, running_simulator[1]))
     for held, attempt_id in wrong.values():
         with pytest.raises(NoSuchAttempt):
             linking.confirm_claim(held, attempt_id, "operator", "they rang", {}, clock.now)

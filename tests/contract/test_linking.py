@@ -29,7 +29,7 @@ from tests.support.service import (
     ask,
     authorize_at_orcid,
     make_orcid_client,
-    make_token_store,
+    make_token_service,
     make_web_app,
     orcid_id,
 )
@@ -518,7 +518,7 @@ def test_a_confirmation_before_orcid_has_answered_has_its_page(maija, store):
 def test_an_unanswered_attempt_cannot_be_confirmed(store, orcid):
     attempt = make_attempt(browser_hash=Browser("x").hash)
     store.attempts.add(attempt, "hash")
-    linking = LinkingService(store, orcid[1], make_token_store(store, orcid[1]))
+    linking = LinkingService(store, orcid[1], make_token_service(store, orcid[1]))
 
     with pytest.raises(EmptyCallback):
         linking.confirm(make_person(), Browser("x"), attempt.id, make_consent(), None, NOON)
@@ -733,7 +733,7 @@ def test_a_result_stays_true_after_a_removal(maija, simulator):
 
 
 def test_a_bug_in_the_exchange_ends_the_attempt(store, orcid, monkeypatch):
-    linking = LinkingService(store, orcid[1], make_token_store(store, orcid[1]))
+    linking = LinkingService(store, orcid[1], make_token_service(store, orcid[1]))
     monkeypatch.setattr(OrcidClient, "exchange", lambda *_: 1 / 0)
     (state,) = parse_qs(urlsplit(linking.start(make_person(), Browser("x"), "en", NOON)).query)["state"]
 
@@ -745,7 +745,7 @@ def test_a_bug_in_the_exchange_ends_the_attempt(store, orcid, monkeypatch):
 
 
 def test_more_than_four_repeated_callbacks_do_not_wait_for_the_first(store, orcid, monkeypatch):
-    linking, begun, over = LinkingService(store, orcid[1], make_token_store(store, orcid[1])), Event(), Event()
+    linking, begun, over = LinkingService(store, orcid[1], make_token_service(store, orcid[1])), Event(), Event()
 
     def exchange(*_):
         begun.set()

@@ -8,9 +8,9 @@ import pytest
 
 from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials, Right
+from resolver_connector.orcid.pairs import TokenError
 from resolver_connector.orcid.scopes import PERMISSIONS
 from resolver_connector.orcid.sealing import TokenPair, TokenSealer
-from resolver_connector.orcid.token_request import TokenError
 from shibboleth.account_holder import parse_stable_id
 from shibboleth.orcid_id import Registry
 from sql.records import OrcidToken, RecordState

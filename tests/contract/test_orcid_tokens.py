@@ -30,7 +30,7 @@ from tests.support.service import (
     WebClient,
     make_orcid_client,
     make_revocation_queue,
-    make_token_store,
+    make_token_service,
     make_web_app,
     run_orcid_simulator,
 )
@@ -272,7 +272,7 @@ def test_without_a_key_a_refused_answer_leaves_no_live_pair(orcid, without_key):
 
 def test_a_pair_that_comes_after_the_exchange_was_given_up_is_revoked(store, orcid, log):
     simulator, client = orcid
-    tokens = make_token_store(store, client, report=log)
+    tokens = make_token_service(store, client, report=log)
     pair = simulator.issue_tokens(CLIENT_ID, MAIJA, ("/authenticate",))
     granted = GrantedTokens(TokenPair(pair.access, pair.refresh), frozenset())
 
@@ -285,7 +285,7 @@ def test_a_pair_that_comes_after_the_exchange_was_given_up_is_revoked(store, orc
 
 def test_a_count_that_cannot_be_written_is_logged(store, log):
     failing = make_failing_store(store, 1, unavailable)
-    tokens = make_token_store(failing, make_orcid_client("http://127.0.0.1:9"), report=log)
+    tokens = make_token_service(failing, make_orcid_client("http://127.0.0.1:9"), report=log)
 
     tokens.revoke_now(PAIR, UNIVERSITY, tokens.clients.service, NOON)
 
@@ -390,7 +390,7 @@ def test_the_pairs_of_an_organisations_client_wait_until_its_items_are_ended(sto
     simulator, client = orcid
     simulator.add_client(OWN)
     own = replace(client.credentials, client_id=OWN.client_id, client_secret=OWN.secret)
-    tokens = make_token_store(store, client, KEYS, organisations={UNIVERSITY: own}, report=log)
+    tokens = make_token_service(store, client, KEYS, organisations={UNIVERSITY: own}, report=log)
     pair = simulator.issue_tokens(OWN.client_id, MAIJA, ("/activities/update",))
     attempt = answered(store, PERSON, IDS[0])
     granted = GrantedTokens(TokenPair(pair.access, pair.refresh), frozenset(["/activities/update"]))
@@ -528,7 +528,7 @@ IDS = tuple(make_orcid_id(number, Registry.SANDBOX) for number in (1, 2))
 
 @pytest.fixture
 def tokens(store, orcid, log):
-    return make_token_store(store, orcid[1], KEYS, organisations={UNIVERSITY: OWN_CLIENT}, report=log)
+    return make_token_service(store, orcid[1], KEYS, organisations={UNIVERSITY: OWN_CLIENT}, report=log)
 
 
 def grant(tokens, pair, scopes=("/activities/update", "/authenticate"), *, orcid_id=IDS[0], at=NOON, **other):
@@ -578,13 +578,13 @@ def test_after_the_link_the_pair_is_only_for_what_is_left_to_do(tokens):
     assert ended.value == "old"
 
 
-def test_a_pair_that_no_key_opens_is_logged_and_left_out(tokens, log):
+def test_a_pair_that_no_key_opens_is_logged_and_left_out(tokens, caplog):
     grant(tokens, "sealed")
     wrong = replace(tokens, sealer=TokenSealer([Fernet.generate_key().decode()]))
 
     assert wrong.get_access_token(UNIVERSITY, PERSON, "/activities/update", NOON) is None
     assert replace(tokens, sealer=None).get_access_token(UNIVERSITY, PERSON, "/activities/update", NOON) is None
-    assert log.words() == ["orcid-token-unreadable"]
+    assert [each.message for each in caplog.records] == ["orcid-token-unreadable"]
 
 
 def test_a_permission_taken_back_at_orcid_is_told_to_the_person_and_ends_nothing(store, orcid, tokens, log, clock):
@@ -614,7 +614,7 @@ def test_a_client_is_found_by_its_id():
 
 
 def test_a_pair_is_not_stored_when_the_program_has_a_bug(store, orcid, log):
-    tokens = replace(make_token_store(store, orcid[1], KEYS, report=log), store=None)
+    tokens = replace(make_token_service(store, orcid[1], KEYS, report=log), store=None)
 
     assert not tokens.store_sealed(GrantedTokens(PAIR, frozenset()), answered(store), OWN_CLIENT, NOON)
     assert [type(each) for each in log.bugs] == [AttributeError]

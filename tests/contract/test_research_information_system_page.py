@@ -13,8 +13,8 @@ from resolver_connector.attested.bulk import MAX_BULK_BYTES
 from resolver_connector.attested.rows import MEMBERS
 from resolver_connector.credentials import Bearer, Client, Credentials, Right
 from resolver_connector.deprovision import MAX_PERCENT
+from resolver_connector.orcid.pairs import TokenError
 from resolver_connector.orcid.sealing import TokenPair, TokenSealer
-from resolver_connector.orcid.token_request import TokenError
 from shibboleth.orcid_id import OrcidId, Registry
 from sql.records import OrcidToken
 from sql.repositories.attested_links import MAX_ROWS, Outcome, Refusal

@@ -17,7 +17,7 @@ from tests.support.service import (
     Clock,
     WebClient,
     WebResponse,
-    make_token_store,
+    make_token_service,
     make_web_app,
     orcid_id,
     run_orcid_simulator,
@@ -68,7 +68,7 @@ class StateContext:
         """Give the application's parts, with what this scene has otherwise: in the context, in the settings."""
         # Templates are compiled once for all scenes
         known = settings_of(self.organisations, transfers, LABELS)
-        tokens = make_token_store(self.store, self.client, self.token_keys)
+        tokens = make_token_service(self.store, self.client, self.token_keys)
         linking = LinkingService(self.store, self.client, tokens, {each: known[each].transfers for each in known})
         words = {
             "linking": linking,

@@ -18,7 +18,7 @@ from shibboleth.account_holder import KnownHolder
 from shibboleth.orcid_id import Registry
 from sql.errors import AccountLinked, AttemptClosed, OrcidIdInUse
 from tests.support.factories import CLIENT_ID, NOON, answered, make_consent, make_orcid_id
-from tests.support.service import make_orcid_client, make_revocation_queue, make_token_store
+from tests.support.service import make_orcid_client, make_revocation_queue, make_token_service
 
 KEYS = ("k" * 43 + "=",)
 ORGANISATIONS, LINKS = count(1), count(1)
@@ -63,7 +63,7 @@ class TokenHistory(RuleBasedStateMachine):
         self.store = store
         self.organisation = f"tokens-{next(ORGANISATIONS)}"
         self.simulator = OrcidSimulator("https://sandbox.orcid.org")
-        self.tokens = make_token_store(store, CLIENT, KEYS)
+        self.tokens = make_token_service(store, CLIENT, KEYS)
         self.pairs = []
 
     def _link(self, person):

@@ -12,7 +12,7 @@ from resolver_connector.orcid.clients import OrcidClients, OrcidCredentials
 from resolver_connector.orcid.member_api import INTERVAL, LONGEST_WAIT, MemberApi
 from resolver_connector.orcid.revocation import RevocationQueue, Revoker
 from resolver_connector.orcid.sealing import TokenPair, TokenSealer
-from resolver_connector.orcid.tokens import GrantedTokens, TokenStore
+from resolver_connector.orcid.tokens import GrantedTokens, TokenService
 from resolver_connector.transfers.orcid import OrcidTransfer
 from shibboleth.orcid_id import Registry
 from sql.records import Affiliation, AffiliationSection
@@ -39,7 +39,7 @@ def make_tokens(store, base_url):
     """Build what keeps the tokens of the university's own client."""
     own = OrcidCredentials(MEMBER.client_id, MEMBER.secret, base_url, Registry.SANDBOX)
     clients = OrcidClients(replace(own, client_id="APP-SERVICE"), {UNIVERSITY: own})
-    return TokenStore(store, clients, TokenSealer([KEY]), Revoker(), LogRecorder())
+    return TokenService(store, clients, TokenSealer([KEY]), Revoker(), LogRecorder())
 
 
 def make_transfer(store, tokens, base_url, clock, settings=SETTINGS):
@@ -59,7 +59,7 @@ class Bench:
     settings: OrcidTransfer = SETTINGS
     now: datetime = NOON
     account: str = ACCOUNT
-    tokens: TokenStore | None = None
+    tokens: TokenService | None = None
     client: Client = MEMBER
 
     def __post_init__(self):

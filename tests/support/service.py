@@ -27,7 +27,7 @@ from resolver_connector.orcid.clients import OrcidClients
 from resolver_connector.orcid.revocation import RevocationQueue, Revoker
 from resolver_connector.orcid.scopes import PERMISSIONS, Scope
 from resolver_connector.orcid.sealing import TokenSealer
-from resolver_connector.orcid.tokens import TokenStore
+from resolver_connector.orcid.tokens import TokenService
 from shibboleth.orcid_id import OrcidId, Registry
 from shibboleth.organisation import Organisations, Stage
 from shibboleth.person import Encoding, VariableSource
@@ -127,14 +127,14 @@ def make_orcid_client(address, **other):
     return OrcidClient(address, Registry.SANDBOX, **{**words, **other})
 
 
-def make_token_store(store, client, token_keys=(), *, organisations=None, report=None):
+def make_token_service(store, client, token_keys=(), *, organisations=None, report=None):
     """Build what keeps ORCID's tokens; without keys it keeps none.
 
     `organisations` are the clients of organisations, by their ids.
     """
     clients = OrcidClients(client.credentials, organisations or {})
     sealer = TokenSealer(token_keys) if token_keys else None
-    return TokenStore(store, clients, sealer, Revoker(), report or log)
+    return TokenService(store, clients, sealer, Revoker(), report or log)
 
 
 def make_revocation_queue(store, client, token_keys, clock, **other):
@@ -163,7 +163,7 @@ def make_web_app(
     settings = settings_of(organisations, transfers, labels)
     service_info = ServiceInfo(PUBLIC_URL, "ORCID connect", "help@connect.example", "en", sandbox=True)
     known = languages()
-    tokens = make_token_store(store, client, token_keys)
+    tokens = make_token_service(store, client, token_keys)
     linking = LinkingService(store, client, tokens, {name: each.transfers for name, each in settings.items()})
     context = AppContext(
         linking,
@@ -221,7 +221,7 @@ def with_own_client(front, simulator, scopes=(Scope.AUTHENTICATE, *PERMISSIONS),
     linking = front.context.linking
     clients = {organisation_id: linking.orcid.for_client(client.client_id, client.secret)}
     credentials = {name: each.credentials for name, each in clients.items()}
-    tokens = make_token_store(front.context.store, linking.orcid, [TOKEN_KEY], organisations=credentials)
+    tokens = make_token_service(front.context.store, linking.orcid, [TOKEN_KEY], organisations=credentials)
     linking = replace(linking, organisation_clients=clients, tokens=tokens)
     return replace(front, context=replace(front.context, linking=linking))
 

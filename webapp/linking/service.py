@@ -13,7 +13,7 @@ from time import monotonic, sleep
 
 from resolver_connector.orcid.http import OrcidUnavailable
 from resolver_connector.orcid.scopes import Scope
-from resolver_connector.orcid.tokens import ReceivedTokens, TokenStore
+from resolver_connector.orcid.tokens import ReceivedTokens, TokenService
 from shibboleth.account_holder import AccountHolder, different_holders
 from shibboleth.account_time import is_readable
 from shibboleth.orcid_id import OrcidId
@@ -105,7 +105,7 @@ class LinkingService:
     store: Store
     orcid: OrcidClient
     """The service's own client."""
-    tokens: TokenStore
+    tokens: TokenService
     """Keeps the tokens that ORCID gives, or revokes them."""
     transfers: Mapping[str, Collection[str]] = field(default_factory=dict)
     """The names of the transfers to which changes are sent, by the organisation's id."""

@@ -15,7 +15,7 @@ from sql.store import Store
 from webapp.config.loader import Config
 from webapp.log import log
 from webapp.wiring.common import utc_now
-from webapp.wiring.orcid import make_token_store
+from webapp.wiring.orcid import make_token_service
 
 
 def make_dispatcher(config: Config, store: Store, clock: Callable[[], datetime] = utc_now) -> Dispatcher:
@@ -25,7 +25,7 @@ def make_dispatcher(config: Config, store: Store, clock: Callable[[], datetime] 
 
 def make_transfers(config: Config, store: Store, clock: Callable[[], datetime]) -> Mapping[str, Mapping[str, Transfer]]:
     """Return the transfers, by the organisation's id and their name."""
-    tokens = make_token_store(config, store)
+    tokens = make_token_service(config, store)
 
     def reserve(client_id: str) -> float | None:
         return store.affiliations.reserve_request(client_id, clock(), INTERVAL, LONGEST_WAIT)

@@ -9,7 +9,7 @@ from datetime import datetime
 from resolver_connector.orcid.clients import OrcidClients, OrcidCredentials
 from resolver_connector.orcid.revocation import RevocationQueue, Revoker
 from resolver_connector.orcid.sealing import TokenSealer
-from resolver_connector.orcid.tokens import TokenStore
+from resolver_connector.orcid.tokens import TokenService
 from sql.store import Store
 from webapp.concurrency import ConcurrencyLimits
 from webapp.config.loader import Config
@@ -56,10 +56,10 @@ def _make_sealer_logged(config: Config) -> TokenSealer | None:
     return make_sealer(config)
 
 
-def make_token_store(config: Config, store: Store) -> TokenStore:
+def make_token_service(config: Config, store: Store) -> TokenService:
     """Assemble what keeps ORCID's tokens for the web application."""
     limits = ConcurrencyLimits.of(config.listen.threads)
-    return TokenStore(store, make_orcid_clients(config), _make_sealer_logged(config), Revoker(limits.orcid), log)
+    return TokenService(store, make_orcid_clients(config), _make_sealer_logged(config), Revoker(limits.orcid), log)
 
 
 def make_revocation_queue(config: Config, store: Store, clock: Callable[[], datetime]) -> RevocationQueue:

@@ -28,7 +28,7 @@ from webapp.rendering.static import StaticFiles
 from webapp.rendering.templating import templates
 from webapp.wiring.common import load_config_and_store, utc_now
 from webapp.wiring.dispatcher import make_dispatcher
-from webapp.wiring.orcid import make_token_store
+from webapp.wiring.orcid import make_orcid_clients, make_token_service
 from webapp.wiring.status_round import make_status_round
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def make_web(
         linking=LinkingService(
             store,
             client,
-            make_token_store(config, store),
+            make_token_service(config, store),
             config.transfers,
             organisation_clients(config, client),
             admission_of(config),
@@ -143,27 +143,23 @@ def organisation_clients(config: Config, client: OrcidClient) -> dict[str, Orcid
     Args:
         client: The service's own, with which they share its limits.
     """
-    own = {name: settings.orcid for name, settings in config.organisation_settings.items()}
-    return {
-        name: client.for_client(each.client_id, each.client_secret.reveal())
-        for name, each in own.items()
-        if each is not None
-    }
+    own = make_orcid_clients(config).organisations
+    return {name: client.for_client(each.client_id, each.client_secret) for name, each in own.items()}
 
 
 def orcid_client(config: Config) -> OrcidClient:
     """Return the service's own client of ORCID's OAuth endpoints."""
-    orcid = config.orcid
+    service = make_orcid_clients(config).service
     return OrcidClient(
-        base_url=orcid.base_url,
-        registry=config.service.registry,
-        client_id=orcid.client_id,
-        client_secret=orcid.client_secret.reveal(),
+        base_url=service.base_url,
+        registry=service.registry,
+        client_id=service.client_id,
+        client_secret=service.client_secret,
         redirect_uri=config.redirect_uri,
-        scope=orcid.scope,
-        pkce=orcid.pkce,
-        connect_timeout=orcid.connect_timeout,
-        read_timeout=orcid.read_timeout,
-        proxy=orcid.proxy,
+        scope=config.orcid.scope,
+        pkce=config.orcid.pkce,
+        connect_timeout=service.connect_timeout,
+        read_timeout=service.read_timeout,
+        proxy=service.proxy,
         max_waiting=ConcurrencyLimits.of(config.listen.threads).orcid,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
+from resolver_connector.orcid.pairs import TokenError, usable_pairs
 from resolver_connector.orcid.scopes import PERMISSIONS, Scope, permissions_in
 from resolver_connector.orcid.token_request import TOKEN_READ
 from sql.errors import LinkChanged
@@ -87,14 +88,14 @@ def permission_status(context: AppContext, request: PageRequest) -> PermissionSt
         return None
     client_id = context.linking.client_of(link.organisation).client_id
     own = [each for each in context.store.orcid_tokens.list_for_link(link.id) if each.client_id == client_id]
-    usable = [
-        each for each in own if each.withdrawn_at is None and (each.expires_at is None or each.expires_at > request.now)
+    usable = {scope: usable_pairs(own, {scope}, request.now) for scope in PERMISSIONS}
+    # The oldest is the last
+    kept = [
+        KeptPermission(scope, found[-1].obtained_at)
+        for scope, found in usable.items()
+        if not isinstance(found, TokenError)
     ]
-    since: dict[Scope, datetime] = {}
-    for each in usable:  # the newest first
-        since |= dict.fromkeys(permissions_in(each.scope), each.obtained_at)
-    kept = [KeptPermission(scope, since[scope]) for scope in PERMISSIONS if scope in since]
-    missing = [scope for scope in offered if scope not in since]
+    missing = [scope for scope in offered if isinstance(usable[scope], TokenError)]
     withdrawn = [each.withdrawn_at for each in own if each.withdrawn_at is not None]
     last_use = context.store.audit.last_event(link.organisation, link.person_key, TOKEN_READ)
     if last_use is not None and last_use.at < link.linked_at:
