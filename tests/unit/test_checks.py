@@ -163,7 +163,7 @@ BROKEN = {
         store(zzz=1),
         SERVICE,
         "store.zzz: is not a setting",
-        "remove it; the settings of [store] are: busy_timeout, keep_changes, password, url",
+        "remove it; the settings of [store] are: busy_timeout, keep_changes, password, standby_lookups, url",
     ),
     "a section that never was": (
         section("zzz", yyy=1),
