@@ -129,6 +129,7 @@ def _service(database: str, base_url: str, local: LocalServices) -> dict[str, An
             "encoding": "url",
             "name": NAME,
         },
+        "branding": {"time_zone": "Europe/Helsinki"},
         "orcid": {
             "base_url": f"{base_url}/orcid",
             "client_id": CLIENT_ID,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
+from xml.etree.ElementTree import Element
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, iterparse
@@ -19,6 +20,8 @@ _SAML = "{urn:oasis:names:tc:SAML:2.0:metadata}"
 _ENTITY = f"{_SAML}EntityDescriptor"
 _ROOTS = {_ENTITY, f"{_SAML}EntitiesDescriptor"}
 _VALID_UNTIL = "validUntil"
+_DISPLAY_NAME = "{urn:oasis:names:tc:SAML:metadata:ui}DisplayName"
+_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
 class InvalidMetadata(ValueError):
@@ -64,6 +67,32 @@ def _read(file: BinaryIO, entity_ids: Collection[str]) -> Metadata:
             # Free the memory: a federation has thousands of entities
             element.clear()
     return Metadata((root.get(_VALID_UNTIL),) if root.get(_VALID_UNTIL) else (), entities)
+
+
+def read_display_names(path: Path, entity_id: str) -> dict[str, str]:
+    """Return the display names of an entity, by language.
+
+    The names for users (mdui:DisplayName, sstc-saml-metadata-ui section 2.1.2), or else those of its organisation. A
+    file that cannot be read, or has no such entity, has no names.
+    """
+    try:
+        with path.open("rb") as file:
+            for _, element in iterparse(file, ("end",)):
+                if element.tag == _ENTITY:
+                    if element.get("entityID") == entity_id:
+                        return _display_names(element)
+                    element.clear()
+    except (OSError, ParseError, DefusedXmlException):
+        pass
+    return {}
+
+
+def _display_names(entity: Element) -> dict[str, str]:
+    for tag in (_DISPLAY_NAME, f"{_SAML}OrganizationDisplayName"):
+        names = {each.get(_LANGUAGE, "en"): " ".join((each.text or "").split())[:200] for each in entity.iter(tag)}
+        if any(names.values()):
+            return {code: name for code, name in names.items() if name}
+    return {}
 
 
 def first_expired(times: Iterable[str | None], now: datetime) -> str | None:

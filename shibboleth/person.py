@@ -82,8 +82,8 @@ class AttributeDefect(StrEnum):
     NOT_UTF8 = "it is not UTF-8"
     TOO_LONG = "it is longer than 512 characters"
     NOT_URL_ENCODED = "it is not URL-encoded"
-    INVISIBLE = "it holds characters that cannot be seen"
-    NOT_SCOPED = "it has not exactly one @"
+    INVISIBLE = "it contains invisible characters"
+    NOT_SCOPED = "it does not have exactly one @"
 
 
 class BrokenAttribute(ValueError):

@@ -27,6 +27,7 @@ from webapp.log import log
 from webapp.operator import incidents
 from webapp.pages.context import AppContext
 from webapp.pages.data_inventory import ACTORS, FACT_VALUES
+from webapp.pages.delivery_status import TransferStatus
 from webapp.pages.problems import (
     ORGANISATION_HELP,
     SERVICE_HELP,
@@ -38,7 +39,7 @@ from webapp.pages.problems import (
     problem_values,
 )
 from webapp.pages.request import FormTooLarge, Page, PageRequest, RawResponse, Redirect, parse_fields, read_form
-from webapp.pages.support_messages import RenderedMessage, support_messages
+from webapp.pages.support_messages import RenderedMessage, delivery_message, support_messages
 from webapp.rendering.templating import Templates
 from webapp.routes import ROUTES, Route
 
@@ -66,6 +67,12 @@ class ServiceInfo:
     zone: tzinfo = UTC
     logo: str = ""
     """Name of the logo among the static files; empty without one."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """The name by language, where it is not `name`."""
+
+    def named(self, code: str) -> str:
+        """Return the name in a language."""
+        return self.names.get(code, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,9 @@ class WebApp:
             request = replace(request, query=parse_fields(environ.get("QUERY_STRING", "")))
             # Before the sign-in is checked, so that its error pages offer the way back too
             request = self._with_return(request, request.parameter("return"))
-            if route.access is Access.PERSON:
+            if route.access is Access.ANYONE:
+                request = self._with_visitor(environ, request)
+            elif route.access is Access.PERSON:
                 if environ["REQUEST_METHOD"] == "HEAD":
                     # What such a page shows may change the state of the link, so it is made only to be seen
                     allowed = ", ".join(sorted({one.method for one in ROUTES if one.path == route.path}))
@@ -142,6 +151,14 @@ class WebApp:
         ):
             raise NotAdmitted(person.organisation)
 
+    def _with_visitor(self, environ: Mapping[str, Any], request: PageRequest) -> PageRequest:
+        # A public page says who is signed in, where the front-end server tells; what is wrong with that, `/me` says
+        try:
+            person = self.authenticator.person(environ)
+        except (PermissionError, LookupError, ValueError):
+            return request
+        return replace(self._with_language_of(person.organisation, request), optional_person=person)
+
     def _require_no_misconfigured(self, entity_id: str) -> None:
         # If a file cannot be read, the database still knows through which entityIDs the organisation's people came
         if misconfigured := self.context.organisations.misconfigured:
@@ -172,10 +189,16 @@ class WebApp:
             log.exception(error)
         if organisation is None and problem.contact == ORGANISATION_HELP and request.optional_person:
             organisation = request.optional_person.organisation
+        values = {"incident": incident, **problem_values(error, request.language)}
+        foreign = self._foreign_organisation(error, request.language)
+        if foreign is not None:
+            name, entity_id = foreign
+            values["name"] = f"{name} ({entity_id})" if name else entity_id
         variables = {
             "problem": problem,
             "incident": incident,
-            "values": {"incident": incident, **problem_values(error, request.language)},
+            "values": values,
+            "foreign": foreign,
             "sign_in_target": self._sign_in_target(environ, request),
             "organisation": organisation,
         }
@@ -183,6 +206,14 @@ class WebApp:
         if isinstance(error, NotAllowed):
             response.set_header("Allow", error.allowed)
         return response
+
+    def _foreign_organisation(self, error: Exception, language: Language) -> tuple[str, str] | None:
+        # Name and entityID of an organisation that is not connected; the name is empty where metadata has none
+        if not isinstance(error, UnknownOrganisation):
+            return None
+        names = self.context.display_names(error.name)
+        name = names.get(language.code) or names.get("en") or next(iter(names.values()), "")
+        return name, error.name[:200]
 
     def _build_request(self, environ: Mapping[str, Any]) -> PageRequest:
         authenticator, cookies = self.authenticator, parse_cookies(environ)
@@ -256,6 +287,8 @@ class WebApp:
             "person": request.optional_person,
             "may_link": request.optional_person is None
             or self.context.linking.admission.may_link(request.optional_person),
+            "administers": request.optional_person is not None
+            and self.context.admin_access.has_grant(request.optional_person),
             "language_query": request.language_query,
             "language_links": {code: _language_link(request, code) for code in self.languages},
             "request": request,
@@ -282,6 +315,7 @@ def template_globals(service_info: ServiceInfo, context: AppContext, known: Mapp
         "actors": ACTORS,
         "fact_values": FACT_VALUES,
         "support_messages": partial(_support_messages, service_info),
+        "delivery_message": partial(_delivery_message, service_info, context),
     }
 
 
@@ -293,7 +327,7 @@ def _support_messages(
     organisation: Organisation | None,
 ) -> list[RenderedMessage]:
     known = {
-        "service": service_info.name,
+        "service": service_info.named(request.language.code),
         "url": service_info.public_url,
         "contact": service_info.contact,
         "when": request.language.format_datetime(request.now, service_info.zone),
@@ -302,6 +336,23 @@ def _support_messages(
         known["organisation"] = organisation.name(request.language.code)
     addresses = {ORGANISATION_HELP: organisation.help if organisation else "", SERVICE_HELP: service_info.contact}
     return support_messages(problem.code, request.language, {**known, **values}, addresses)
+
+
+def _delivery_message(
+    service_info: ServiceInfo,
+    context: AppContext,
+    language: Language,
+    transfer: TransferStatus,
+    organisation: Organisation,
+) -> RenderedMessage:
+    facts = {
+        "service": service_info.named(language.code),
+        "url": service_info.public_url,
+        "system": context.label(organisation, transfer.name, language.code) or transfer.name,
+        "when": language.format_datetime(transfer.at, service_info.zone) if transfer.at else "",
+    }
+    address = organisation.help or service_info.contact
+    return delivery_message(language, transfer.change, facts, address, transfer.message)
 
 
 def make_app(web_app: WebApp) -> WSGIApplication:

@@ -105,7 +105,7 @@ def test_the_permission_left_out_offers_no_tick(journey):
     journey.maija.agree(place, affiliation="yes")
     journey.work()
     assert journey.record() == []
-    assert "You have not permitted at ORCID" in journey.page()
+    assert "You have not permitted your organisation at ORCID" in journey.page()
 
     # Permitted on another visit, which needs no confirmation
     journey.visit_orcid(**ALL)
@@ -121,7 +121,7 @@ def test_taken_back_at_orcid_and_permitted_again(journey):
     journey.maija.get("/me")
     journey.work()
     assert journey.record() == [("Librarian", False)]
-    assert "You have not permitted at ORCID" in journey.page()
+    assert "You have not permitted your organisation at ORCID" in journey.page()
     assert journey.store.links.get(UNIVERSITY, ACCOUNT) is not None
 
     journey.visit_orcid(**ALL)

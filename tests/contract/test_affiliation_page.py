@@ -156,9 +156,9 @@ def test_several_affiliations_make_an_employment_and_an_education(bench):
     ("what", "words"),
     [
         ("deleted", "You deleted the entry at ORCID"),
-        ("permission", "You have not permitted at ORCID"),
-        ("refused", "ORCID did not take the entry"),
-        ("nothing", "Your organisation says nothing of you that could be written."),
+        ("permission", "You have not permitted your organisation at ORCID"),
+        ("refused", "ORCID did not accept the entry"),
+        ("nothing", "Your organisation has stated nothing about you that could be written."),
     ],
 )
 def test_the_page_says_how_it_stands_and_what_to_do(bench, what, words):
@@ -193,7 +193,7 @@ def test_the_entry_is_no_news_for_the_organisations_own_systems(bench):
     tick(maija, agree="yes")
 
     page = maija.get("/me")
-    assert "Who has been told" not in page.text
+    assert "has been sent" not in page.text
     assert "on its way to your organisation" not in page.text
 
 
@@ -231,7 +231,7 @@ def test_without_a_link_there_is_nothing_to_permit(bench):
 
 def test_the_page_of_the_removal_says_that_the_entry_is_ended(bench):
     maija = make_maija(bench)
-    assert "Your ORCID record stays as it is." in text(maija.get("/me/remove"))
+    assert "Your ORCID record does not change." in text(maija.get("/me/remove"))
     tick(maija, agree="yes")
     bench.work()
 

@@ -207,7 +207,7 @@ CASES = {
     "the iD at another account": (lambda store: make_link(store, VILLE, FIRST), row(), "orcid-in-use"),
     "attested for another account": (lambda store: attest(store, [(VILLE, FIRST)]), row(), "orcid-in-use"),
     "the iD elsewhere": (lambda store: make_link(store, VILLE, FIRST, POLYTECHNIC), row(), "linked"),
-    "removed since": (person_removed, row(), "removed-by-person"),
+    "has since been removed": (person_removed, row(), "removed-by-person"),
     "authenticated since": (person_removed, row(at=NOON + HOUR), "linked"),
     "erasure": (erasure_pending, row(at=NOON + HOUR), "erasure-pending"),
     "left": (left, row(), "left-organisation"),

@@ -18,7 +18,7 @@ MAIJA, AKE = "maija@yliopisto.example", "ake@yliopisto.example"
 LONG_AGO = NOON - timedelta(days=30)
 SOURCE = "the <Library> register"
 ADVICE = "Your organisation connected this iD"
-QUESTION = "another ORCID iD is yours than the one that you connected here"
+QUESTION = "a different ORCID iD for you than the one that you connected here"
 KEEP, CONNECT = "Keep the connected iD", "Connect the other iD at ORCID"
 
 
@@ -55,7 +55,7 @@ def test_pages_show_the_source_of_an_attested_id(store, maija):
 
     for page in (me, removal):
         assert "the &lt;Library&gt; register" in page.text
-        assert "16 December 2025, 12:00 UTC, as your organisation states" in text_of(page)
+        assert "16 December 2025, 12:00 UTC, according to your organisation" in text_of(page)
     assert ADVICE in me.text
     assert "Connect another ORCID iD instead" not in me.text
 
@@ -105,7 +105,7 @@ def test_the_same_id_connected_at_orcid_becomes_the_persons_own_without_a_change
     confirmation = maija.get(place)
     result = maija.get(maija.agree(place).location)
 
-    assert "already. Once you confirm it, the connection is your own." in confirmation.text
+    assert "When you confirm it, the connection becomes your own." in confirmation.text
     assert "Connect this iD" in confirmation.text
     assert result.title in {"Your ORCID iD is connected", "Your ORCID iD is on its way to your organisation"}
     link = store.links.get(UNIVERSITY, MAIJA)

@@ -176,7 +176,7 @@ def test_a_slot_is_released_after_any_response(app, monkeypatch, store):
         callback_path = came_back(maija, 1)
         with monkeypatch.context() as broken:
             broken.setattr(type(store.attempts), "consume_state", _raises)
-            assert maija.get(callback_path).title == "We cannot store anything just now"
+            assert maija.get(callback_path).title == "We cannot save anything right now"
 
         assert maija.get(callback_path).location.startswith("/me/confirm/")
 

@@ -130,4 +130,4 @@ def test_an_interrupted_form_is_not_logged_as_a_bug(store, cut):
 
     page = maija.post("/me/start", {"token": token}, CONTENT_LENGTH=str(len(token) + 6 + cut))
 
-    assert (page.status, page.title) == (400, "The form did not arrive whole")
+    assert (page.status, page.title) == (400, "The form did not arrive complete")

@@ -32,7 +32,7 @@ from webapp.operator.access import AdminAccess
 ACCOUNT = "maija@yliopisto.example"
 TOKEN = "token-of-the-monitoring-" + "m" * 32
 ACCESS = AdminAccess(operators=(NamedPeople.parse(UNIVERSITY, (ACCOUNT,)),), metrics_token=TOKEN)
-NOTHING_SAVED = "Nothing can be saved just now"
+NOTHING_SAVED = "Nothing can be saved right now"
 
 
 def read_only(store, url):
@@ -165,7 +165,7 @@ def test_a_growing_write_ahead_log_is_reported(store, store_url, tmp_path, monke
     assert json.loads(found.connector.body) == {"status": "wal-growing"}
     (metric,) = re.findall(r"\norcid_connect_store_wal_backlog_bytes (\S+)\n", found.metrics)
     assert float(metric) >= backlog
-    assert "The write-ahead log of the database grows" in found.operator
+    assert "The write-ahead log of the database is growing" in found.operator
     assert (code, told[-1][0]) == (0, "warning")
     assert store.engine.wal_backlog() == 0
     assert MAX_WAL_BACKLOG == 64 * 1024 * 1024

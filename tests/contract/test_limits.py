@@ -12,8 +12,8 @@ from webapp.limits import MAX_INCIDENTS_OF_PERSON, MAX_MAILS_OF_PERSON, DailyLim
 from webapp.linking.service import MAX_OPEN_ATTEMPTS
 
 PEKKA = "pekka@yliopisto.example"
-TOO_MANY_ATTEMPTS = (429, "You have started very many times")
-TOO_MANY_MAILS = (429, "This is too much e-mail for one day")
+TOO_MANY_ATTEMPTS = (429, "You have started too many times")
+TOO_MANY_MAILS = (429, "Too many e-mails for one day")
 
 
 @pytest.fixture

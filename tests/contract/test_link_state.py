@@ -29,9 +29,9 @@ LINKED = {
     "unchanged": "This ORCID iD was connected already",
 }
 ON_ITS_WAY = "Your ORCID iD is on its way to your organisation"
-REFUSED = "Your organisation has not taken your ORCID iD"
-CLAIM = "can now release this iD"
-FORGET = "A quarter of an hour after"
+REFUSED = "Your ORCID iD could not be delivered to your organisation"
+CLAIM = "can now share this iD"
+FORGET = "15 minutes after"
 
 
 def status(*states, fetched=False, kind=ChangeKind.LINKED):
@@ -148,8 +148,8 @@ def test_a_delivered_and_deleted_link_is_not_shown_as_removed(store):
     page = maija.get(place)
 
     assert page.title == "Nothing is kept here any more"
-    assert "how to remove it, your organisation can tell you" in page.text
-    assert "removed since" not in page.text
+    assert "Your organisation can tell you whether an iD is connected and how to remove it" in page.text
+    assert "has since been removed" not in page.text
 
 
 def test_the_own_page_claims_no_more_than_the_result_page(store):
@@ -176,8 +176,8 @@ def test_the_consent_text_offers_no_removal_where_there_is_none(store, keep):
     ("state", "outcome", "said"),
     [
         (DONE, "stored", None),
-        (WAITING, "temporary", "have not taken the removal yet"),
-        (GIVEN_UP, "refused", "did not take the removal"),
+        (WAITING, "temporary", "have not received the removal yet"),
+        (GIVEN_UP, "refused", "did not accept the removal"),
     ],
 )
 def test_the_page_after_a_removal_says_whether_the_organisation_has_taken_it(store, state, outcome, said):
@@ -188,6 +188,6 @@ def test_the_page_after_a_removal_says_whether_the_organisation_has_taken_it(sto
 
     page = world(store, transfers=("idm",)).get("/me/removed").text
 
-    assert [each for each in ("have not taken the removal yet", "did not take the removal") if each in page] == (
+    assert [each for each in ("have not received the removal yet", "did not accept the removal") if each in page] == (
         [said] if said else []
     )

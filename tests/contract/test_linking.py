@@ -90,7 +90,7 @@ def test_a_person_links_their_id(maija, simulator, store):
 def test_nothing_is_linked_before_the_confirmation(maija, simulator, store):
     place = maija.return_from_orcid(simulator)
 
-    assert maija.get(place).title == "Is this you?"
+    assert maija.get(place).title == "Is this your ORCID iD?"
     assert held(store) == []
     assert store.changes.last_number(UNIVERSITY) == 0
 
@@ -160,7 +160,7 @@ def test_several_attempts_may_be_under_way_at_once(maija, simulator, store):
     maija.agree(other)
 
     assert held(store) == [MAIJA]
-    assert maija.get(one).title == "Is this you?"
+    assert maija.get(one).title == "Is this your ORCID iD?"
 
 
 # The callback: four refusals
@@ -181,7 +181,7 @@ def test_a_right_state_from_another_person_is_refused(maija, simulator, store):
 
     page = maija.same_browser("pekka@yliopisto.example").get(callback_path)
 
-    assert (page.status, page.title) == (403, "This was started by somebody else")
+    assert (page.status, page.title) == (403, "This was started by someone else")
     assert held(store, "pekka@yliopisto.example") == []
 
 
@@ -201,7 +201,7 @@ def test_two_concurrent_callbacks_lead_to_the_same_page(maija, simulator):
         ends = [*browsers.map(maija.get, [callback_path] * 3)]
 
     assert {end.location for end in ends} == {ends[0].location}
-    assert maija.get(ends[0].location).title == "Is this you?"
+    assert maija.get(ends[0].location).title == "Is this your ORCID iD?"
     assert len(simulator.call_log.list_requests("/oauth/token")) == 1
 
 
@@ -234,7 +234,7 @@ def test_the_same_account_at_another_organisation_is_another_person(maija, simul
 
     page = maija.same_browser("maija@amk.example", POLYTECHNIC_IDP).get(callback_path)
 
-    assert page.title == "This was started by somebody else"
+    assert page.title == "This was started by someone else"
 
 
 # The callback: what else may come back
@@ -246,7 +246,7 @@ def test_the_same_account_at_another_organisation_is_another_person(maija, simul
 def test_an_unknown_state_is_refused_first(maija, simulator, query):
     page = maija.get("/me/callback" + query)
 
-    assert (page.status, page.title) == (403, "We did not start this")
+    assert (page.status, page.title) == (403, "This was not started here")
     assert simulator.call_log.list_requests("/oauth/token") == []
 
 
@@ -259,15 +259,15 @@ def test_a_callback_with_a_repeated_parameter_is_refused_and_keeps_the_state(mai
 
     page = maija.get(f"{callback_path}&{again}")
 
-    assert (page.status, page.title) == (400, "Something was sent twice")
+    assert (page.status, page.title) == (400, "The same field was sent twice")
     assert simulator.call_log.list_requests("/oauth/token") == []
-    assert maija.get(maija.get(callback_path).location).title == "Is this you?"
+    assert maija.get(maija.get(callback_path).location).title == "Is this your ORCID iD?"
 
 
 def test_an_empty_callback_has_its_page(maija):
     page = maija.get("/me/callback")
 
-    assert (page.status, page.title) == (400, "ORCID did not finish")
+    assert (page.status, page.title) == (400, "ORCID sent no answer back")
 
 
 @pytest.mark.parametrize("code", ["", "&code="])
@@ -276,7 +276,7 @@ def test_a_state_without_a_code_has_its_page(maija, code):
 
     place = maija.get(f"/me/callback?state={state}{code}").location
 
-    assert maija.get(place).title == "ORCID did not finish"
+    assert maija.get(place).title == "ORCID sent no answer back"
 
 
 def denied(maija, error="access_denied"):
@@ -287,7 +287,7 @@ def denied(maija, error="access_denied"):
 def test_a_person_who_declines_has_no_link_and_may_try_again(maija, simulator, store):
     page = maija.get(denied(maija))
 
-    assert (page.status, page.title) == (200, "You did not give ORCID your permission")
+    assert (page.status, page.title) == (200, "You did not give permission at ORCID")
     assert "Try again" in page.text
     assert held(store) == []
     assert kinds(store) == ["declined"]
@@ -379,7 +379,7 @@ def test_an_unknown_client_is_reported_as_misconfigured(store, orcid, clock):
 
     page = maija.get(maija.return_from_orcid(simulator))
 
-    assert (page.status, page.title) == (503, "This service cannot talk to ORCID")
+    assert (page.status, page.title) == (503, "This service cannot connect to ORCID")
 
 
 @pytest.mark.parametrize("user", ["private", "null", "absent"])
@@ -399,10 +399,10 @@ def test_an_id_without_a_name_is_an_id(maija, simulator, user):
 @pytest.mark.parametrize(
     ("fault", "title"),
     [
-        ("state_changed", "We did not start this"),
-        ("state_dropped", "We did not start this"),
-        ("repeated_parameters", "Something was sent twice"),
-        ("empty_answer", "ORCID did not finish"),
+        ("state_changed", "This was not started here"),
+        ("state_dropped", "This was not started here"),
+        ("repeated_parameters", "The same field was sent twice"),
+        ("empty_answer", "ORCID sent no answer back"),
     ],
 )
 def test_a_tampered_callback_is_refused(maija, simulator, store, fault, title):
@@ -417,7 +417,7 @@ def test_the_id_of_the_token_response_is_linked(maija, simulator):
 
     page = maija.get(maija.return_from_orcid(simulator, MAIJA))
 
-    assert page.title == "Is this you?"
+    assert page.title == "Is this your ORCID iD?"
     assert MAIJA not in page.text
 
 
@@ -453,8 +453,8 @@ def test_without_the_consent_checkbox_nothing_is_linked(maija, simulator, store)
 
     page = maija.agree(place, agree=None)
 
-    assert (page.status, page.title) == (422, "Is this you?")
-    assert 'role="alert"' in page.text
+    assert (page.status, page.title) == (422, "Is this your ORCID iD?")
+    assert 'href="#agree"' in page.text
     assert held(store) == []
     assert maija.agree(place).status == 303
 
@@ -503,16 +503,16 @@ def test_a_confirmation_is_of_one_person_and_one_browser(maija, simulator):
     place = maija.return_from_orcid(simulator)
 
     assert maija.other_browser().get(place).title == "This was started in another browser"
-    assert maija.same_browser("pekka@yliopisto.example").get(place).title == "This was started by somebody else"
-    assert maija.get("/me/confirm/made-up").title == "We did not start this"
-    assert maija.get("/me/result/made-up").title == "We did not start this"
+    assert maija.same_browser("pekka@yliopisto.example").get(place).title == "This was started by someone else"
+    assert maija.get("/me/confirm/made-up").title == "This was not started here"
+    assert maija.get("/me/result/made-up").title == "This was not started here"
 
 
 def test_a_confirmation_before_orcid_has_answered_has_its_page(maija, store):
     state = parse_qs(urlsplit(maija.start()).query)["state"][0]
     attempt = store.attempts.get_by_state(hashlib.sha256(state.encode()).hexdigest())
 
-    assert maija.get(f"/me/confirm/{attempt.id}").title == "ORCID did not finish"
+    assert maija.get(f"/me/confirm/{attempt.id}").title == "ORCID sent no answer back"
 
 
 def test_an_unanswered_attempt_cannot_be_confirmed(store, orcid):
@@ -547,7 +547,7 @@ def test_an_id_that_becomes_free_while_orcid_answers_is_kept_to_be_confirmed(mai
     monkeypatch.setattr(store.links, "get_by_orcid_id", too_late)
     place = maija.return_from_orcid(simulator)
 
-    assert maija.get(place).title == "Is this you?"
+    assert maija.get(place).title == "Is this your ORCID iD?"
     assert store.attempts.get(place.rsplit("/", 1)[1]).orcid_id == orcid_id(MAIJA)
 
 
@@ -629,7 +629,7 @@ def test_a_change_made_in_another_tab_is_shown_before_it_is_replaced(maija, simu
 
     late = maija.post(place, {"token": page.field("token"), "replacing": page.field("replacing"), "agree": "yes"})
 
-    assert (late.status, late.title) == (409, "Is this you?")
+    assert (late.status, late.title) == (409, "Replace your ORCID iD?")
     assert late.field("replacing") == orcid_id(MAIJA).uri
     assert held(store) == [MAIJA]
     assert maija.agree(place).status == 303
@@ -672,7 +672,7 @@ def test_a_link_replaced_meanwhile_is_not_removed(maija, simulator, store):
 
     late = maija.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")})
 
-    assert (late.status, late.title) == (409, "Things have changed in the meantime")
+    assert (late.status, late.title) == (409, "Something has changed in the meantime")
     assert held(store) == [AKE]
 
 
@@ -682,7 +682,7 @@ def test_a_removal_says_what_it_removes(maija, simulator, store, shown):
 
     page = maija.post("/me/remove", {"token": maija.token(), "shown": shown})
 
-    assert page.title == "Things have changed in the meantime"
+    assert page.title == "Something has changed in the meantime"
     assert held(store) == [MAIJA]
 
 
@@ -729,7 +729,7 @@ def test_a_result_stays_true_after_a_removal(maija, simulator):
 
     page = maija.get(result)
     assert page.title == "The connection is removed"
-    assert "has been removed since" in page.text
+    assert "has since been removed" in page.text
 
 
 def test_a_bug_in_the_exchange_ends_the_attempt(store, orcid, monkeypatch):

@@ -223,7 +223,7 @@ def test_a_transfer_is_named_by_its_label(store, composer, server, inbox, told, 
     Mailer(store, replace(composer, organisation_settings=settings), server.send, clock).batch()
 
     (message,) = inbox.messages
-    assert f"{name}: {LANGUAGES[code].gettext('It has been stored.')}" in message.get_content()
+    assert f"{name}: {LANGUAGES[code].gettext('Received.')}" in message.get_content()
 
 
 def test_a_dead_letter_is_reported_with_the_receivers_message_on_one_line(store, mailer, inbox):
@@ -235,8 +235,8 @@ def test_a_dead_letter_is_reported_with_the_receivers_message_on_one_line(store,
     mailer.batch()
 
     (message,) = inbox.messages
-    assert "It refused to take this." in message.get_content()
-    assert "It says: no  Subject: won" in message.get_content()
+    assert "This system rejected the update." in message.get_content()
+    assert "Response: no  Subject: won" in message.get_content()
     assert message.get_all("Subject") == [f"ORCID connect: {ANSWERED}"]
 
 

@@ -32,7 +32,7 @@ def delivered(store, answer=None, *, at=NOON):
     make_worker(store, {"idm": Idm(answer) if answer else Idm()}, Clock(at)).run_once()
 
 
-@pytest.mark.parametrize("answer", [None, DeliveryResult(Outcome.UNKNOWN_PERSON)], ids=["delivered", "given up"])
+@pytest.mark.parametrize("answer", [None, DeliveryResult(Outcome.UNKNOWN_PERSON)], ids=["delivered", "failed"])
 def test_a_link_is_deleted_when_no_delivery_waits(store, housekeeping, log, answer):
     delivered(store, answer)
 

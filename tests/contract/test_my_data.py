@@ -261,7 +261,7 @@ def test_the_page_tells_of_links_deliveries_events_and_where_each_came_from(stor
     assert FIRST.uri in page
     assert SECOND.uri in page
     assert "I agree to all of it." in page
-    assert "it was refused" in page
+    assert "it was rejected" in page
     assert "she rang us: incident 3f2a9c10" in page
     assert "the operator of this service" in page
     for section in SECTIONS:
@@ -328,7 +328,7 @@ def test_where_nothing_is_kept_the_page_says_how_short_it_is(web_app):
     forgetful = WebClient(make_app(with_settings(web_app, keep=Keep.NOTHING))).get("/me/data").text
 
     assert "a quarter of an hour" not in page
-    assert forgetful.count("Until a quarter of an hour after") == 4
+    assert forgetful.count("Until 15 minutes after") == 4
 
 
 # Words

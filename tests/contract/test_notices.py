@@ -57,7 +57,7 @@ class TestThePages:
         for name in ("controller", "data_protection_officer", "legal_basis", "recipients", "retention"):
             assert page.text.count(f"<p>{name} in {code}</p>") == 1
         assert f"supervisory_authority in {code}" in page.text
-        assert LANGUAGES[code].gettext("Nothing about you is decided automatically.") in page.text
+        assert LANGUAGES[code].gettext("No decisions about you are made automatically.") in page.text
 
     @pytest.mark.parametrize("code", LANGUAGES)
     def test_it_says_what_is_stored_by_the_table_that_my_data_is_made_of(self, app, code):
@@ -78,9 +78,9 @@ class TestThePages:
 
         text = unescape(page.text)
         assert page.title == say("Accessibility statement")
-        assert say("The pages do all that the law asks.") in text
+        assert say("The pages fully comply with the accessibility requirements.") in text
         assert LANGUAGES[code].format_date(date(2026, 1, 15), "long") in text
-        assert say("The provider of the service looked at them.") in text
+        assert say("Self-assessment by the service provider.") in text
         assert f"feedback in {code}" in text
         assert f"enforcement in {code}" in text
         assert say("What is not accessible") not in text
@@ -93,8 +93,8 @@ class TestThePages:
         page = ask(app_of(web_app, operator_texts=OperatorTexts(texts, statement=statement)), "/accessibility").text
 
         assert "<p>The plots.</p>" in page
-        assert "The pages do most of what the law asks." in page
-        assert "Somebody from outside looked at them." in page
+        assert "The pages partially comply with the accessibility requirements." in page
+        assert "Assessment by an external party." in page
 
     def test_what_has_not_been_written_is_said_to_be_missing_and_whom_to_ask(self, web_app):
         app = make_app(web_app)
@@ -159,7 +159,7 @@ class TestThePages:
         service, university = ask(app, "/privacy").text, ask(app, "/privacy/yliopisto").text
 
         assert "Some organisations want nothing to be kept" in service
-        assert university.count("Until a quarter of an hour after") == 4
+        assert university.count("Until 15 minutes after") == 4
 
     def test_the_interfaces_of_an_organisation_are_named(self, web_app):
         app = make_app(with_settings(web_app, transfers={"idm": None, "ldap": None}))

@@ -286,7 +286,7 @@ def test_an_invalid_name_does_not_prevent_the_link(scripted, store, name):
 
     place = maija.get(f"/me/callback?code=c&state={parse_qs(urlsplit(maija.start()).query)['state'][0]}").location
 
-    assert maija.get(place).title == "Is this you?"
+    assert maija.get(place).title == "Is this your ORCID iD?"
 
 
 @pytest.mark.parametrize("body", [ODD["very deep"], ODD["deep type"], ODD["duplicate"], b'{"error": {}}'], ids=range(4))

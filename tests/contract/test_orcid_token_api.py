@@ -183,7 +183,7 @@ def test_a_system_reports_that_orcid_refused_a_token(store):
     ]
     page = WebClient(make_app(make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), lambda: LATER)))
     text = page.get("/me").text
-    assert text.count("A system of your organisation reported that ORCID does not accept any more") == 2
+    assert text.count("A system of your organisation reported that ORCID no longer accepts") == 2
     assert "ORCID no longer accepts the permission that you gave there" not in text
 
 

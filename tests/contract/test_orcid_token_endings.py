@@ -103,7 +103,7 @@ LINK_ENDINGS = {
     "removed by the person": lambda store: store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON),
     "removed by the operator": lambda store: store.links.remove(UNIVERSITY, MAIJA, "operator", "asked to", NOON),
     "left the organisation": lambda store: store.retention.deprovision(UNIVERSITY, MAIJA, NOON),
-    "missing in a list": remove_by_list,
+    "missing from a list": remove_by_list,
     "replaced": lambda store: confirm(store, answered(store, MAIJA, SECOND), "new", FIRST),
     "erased": lambda store: store.erasures.erase(UNIVERSITY, MAIJA, "person", "asked to", NOON),
     "erased, and told nobody": lambda store: (

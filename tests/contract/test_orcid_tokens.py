@@ -238,7 +238,7 @@ def test_without_a_key_the_pair_is_revoked_at_once_and_not_stored(store, orcid, 
     assert store.links.get(UNIVERSITY, PERSON) is not None
     assert (live(simulator), len(simulator.call_log.list_requests("/oauth/revoke"))) == (0, 1)
     assert stored(store) == []
-    assert "was given back right after" in without_key.get("/me/remove").text
+    assert "was revoked right after" in without_key.get("/me/remove").text
 
 
 @pytest.mark.usefixtures("impatient")

@@ -175,11 +175,11 @@ def test_a_person_links_with_what_they_chose(maija, simulator, store, subset):
     assert "Asked for" not in confirm.text
     assert page.title == "Your ORCID iD is connected"
     assert held(store) == [MAIJA]
-    assert ("Take the permission back" in own.text) == bool(subset)
+    assert ("Withdraw the permission" in own.text) == bool(subset)
     # What was not permitted can be permitted later
     assert ("Choose what to permit" in own.text) == (subset != PERMISSIONS)
     consent = store.links.get(UNIVERSITY, ACCOUNT).consent.text
-    assert ("What I permitted Yliopisto" in consent) == bool(subset)
+    assert ("Yliopisto may do what I permitted at ORCID" in consent) == bool(subset)
     assert consent in confirm.text
 
 
@@ -202,7 +202,7 @@ def test_denying_says_that_the_id_alone_is_enough(maija):
 
     page = maija.get(maija.get(f"/me/callback?state={state}&error=access_denied").location)
 
-    assert page.title == "You did not give ORCID your permission"
+    assert page.title == "You did not give permission at ORCID"
     assert "Your iD alone is enough" in page.text
     assert "and nothing else" not in page.text
 
@@ -217,7 +217,7 @@ def test_more_can_be_permitted_later(maija, simulator, store, clock):
     assert titles_in(page) == {READ, UPDATE}
     assert store.changes.last_number(UNIVERSITY) == 1
     assert held(store) == [MAIJA]
-    assert maija.get("/me").text.count("Take the permission back") == 1
+    assert maija.get("/me").text.count("Withdraw the permission") == 1
 
 
 def permitted(store):
@@ -237,7 +237,7 @@ def test_the_audit_says_what_was_permitted_and_to_which_client(maija, simulator,
     assert permitted(store) == [("person", scope, OWN_CLIENT_ID) for scope in (READ, UPDATE)]
     assert store.audit.verify(UNIVERSITY) == []
     page = maija.get("/me/data").text
-    assert page.count("you permitted something at ORCID") == 2
+    assert page.count("you permitted more at ORCID") == 2
     assert UPDATE in page
 
 
@@ -266,7 +266,7 @@ def test_another_id_starts_without_the_permissions_of_the_earlier_one(maija, sim
     link(maija, simulator, bare=AKE)
 
     assert held(store) == [AKE]
-    assert "Take the permission back" not in maija.get("/me").text
+    assert "Withdraw the permission" not in maija.get("/me").text
 
 
 # Taken back
@@ -283,11 +283,11 @@ def test_a_permission_is_taken_back_and_the_link_stays(maija, simulator, store):
 
     assert (reply.status, reply.location) == (303, "/me")
     assert held(store) == [MAIJA]
-    assert "Take the permission back" not in after.text
+    assert "Withdraw the permission" not in after.text
     assert "Choose what to permit" in after.text
     (event,) = [each for each in store.audit.list_events(UNIVERSITY) if each.kind == "permissions-removed"]
     assert (event.actor, event.person_key) == ("person", ACCOUNT)
-    assert "you took back what you had permitted" in maija.get("/me/data").text
+    assert "you withdrew the permission that you gave at ORCID" in maija.get("/me/data").text
     # The form sent again
     assert maija.post("/me/permissions/remove", form).status == 303
     assert [each.kind for each in store.audit.list_events(UNIVERSITY)].count("permissions-removed") == 1
@@ -298,8 +298,8 @@ def test_only_the_permissions_of_the_shown_id_are_taken_back(maija, simulator, s
 
     reply = maija.post("/me/permissions/remove", {"token": maija.token(), "shown": orcid_id(AKE).uri})
 
-    assert (reply.status, reply.title) == (409, "Things have changed in the meantime")
-    assert "Take the permission back" in maija.get("/me").text
+    assert (reply.status, reply.title) == (409, "Something has changed in the meantime")
+    assert "Withdraw the permission" in maija.get("/me").text
     assert maija.post("/me/permissions/remove", {"shown": orcid_id(MAIJA).uri}).status == 403
 
 

@@ -90,7 +90,7 @@ def to_copy(page):
 def test_the_confirm_page_asks_who_it_is_and_shows_the_name(maija, simulator):
     page = maija.get(maija.return_from_orcid(simulator))
 
-    assert page.title == "Is this you?"
+    assert page.title == "Is this your ORCID iD?"
     assert PEOPLE[0].public_name in page.text
     assert 'name="another" value="yes"' in page.text
 
@@ -128,10 +128,10 @@ def test_an_empty_choice_is_asked_again(maija, simulator):
 
     page = maija.post(place, {"token": maija.get(place).field("token")})
 
-    assert (page.status, page.title) == (422, "Is this you?")
-    assert re.search(r'<div class="alert" role="alert" id="problem" tabindex="-1" autofocus>', page.text)
+    assert (page.status, page.title) == (422, "Is this your ORCID iD?")
+    assert re.search(r'<div class="alert" id="problem" tabindex="-1" autofocus', page.text)
     assert re.search(
-        r'<input type="checkbox" id="agree"[^>]*aria-describedby="problem" aria-invalid="true">', page.text
+        r'<input type="checkbox" id="agree"[^>]*aria-describedby="agree-error" aria-invalid="true">', page.text
     )
 
 
@@ -143,7 +143,7 @@ def test_the_page_after_a_denial_explains_it_and_offers_another_try(maija, simul
 
     page = maija.get(maija.get(f"/me/callback?error=access_denied&state={state}").location)
 
-    assert page.title == "You did not give ORCID your permission"
+    assert page.title == "You did not give permission at ORCID"
     assert "nothing was connected" in page.text
     assert 'action="/me/start"' in page.text
 
@@ -183,7 +183,7 @@ def test_an_interface_is_called_what_the_operator_says_in_the_readers_language(s
 
     for page in (maija.get(place), maija.get(maija.agree(place).location), maija.get("/me")):
         assert "<bdi>Staff register</bdi>" in page.text
-        assert "Your organisation&#39;s interface <bdi>other</bdi>" in page.text.replace("'", "&#39;")
+        assert "Your organisation&#39;s system <bdi>other</bdi>" in page.text.replace("'", "&#39;")
     assert "<bdi>Henkilörekisteri</bdi>" in maija.get("/me?lang=fi").text
     assert "<bdi>Staff register</bdi>" in maija.get("/me?lang=sv").text
 
@@ -210,7 +210,7 @@ def test_the_own_page_continues_an_open_attempt(maija, simulator, clock):
 
     assert maija.cookies["__Host-orcid-connect-attempt"] == place.rpartition("/")[2]
     assert place in links(maija.get("/me"))
-    assert "You came back from ORCID and have not confirmed yet." in maija.get("/me").text
+    assert "You came back from ORCID but have not confirmed yet." in maija.get("/me").text
 
     clock.passes(hours=1)
     assert place not in links(maija.get("/me"))
@@ -275,7 +275,8 @@ def test_an_organisation_that_is_not_connected_is_told_of_and_one_may_ask_to_be_
 
     (home, us) = mails(page)
     assert (home[0], us[0]) == ("", "help@connect.example")
-    assert us[1] == "Tell me when https://idp.elsewhere.example is connected"
+    assert us[1] == "Tell me when my organisation is connected"
+    assert "https://idp.elsewhere.example" in us[2]
     assert "help@connect.example" in home[2]
 
 
@@ -311,10 +312,10 @@ def test_an_outage_of_orcid_is_shown_before_the_start(app, maija, simulator, clo
     assert page.title == "ORCID is not answering"
     assert 'action="/me/start"' in page.text
     for path in ("/", "/help", "/me"):
-        assert "ORCID did not answer a moment ago" in maija.get(path).text
+        assert "ORCID did not respond a moment ago" in maija.get(path).text
 
     clock.passes(minutes=5)
-    assert "ORCID did not answer a moment ago" not in maija.get("/").text
+    assert "ORCID did not respond a moment ago" not in maija.get("/").text
 
 
 def test_an_answer_of_orcid_ends_the_warning(maija, simulator):
@@ -323,7 +324,7 @@ def test_an_answer_of_orcid_ends_the_warning(maija, simulator):
 
     maija.return_from_orcid(simulator)
 
-    assert "ORCID did not answer a moment ago" not in maija.get("/me").text
+    assert "ORCID did not respond a moment ago" not in maija.get("/me").text
 
 
 def test_a_refusal_by_a_person_says_nothing_about_orcid(maija, simulator):
@@ -333,7 +334,7 @@ def test_a_refusal_by_a_person_says_nothing_about_orcid(maija, simulator):
 
     maija.get(f"/me/callback?error=access_denied&state={state}")
 
-    assert "ORCID did not answer a moment ago" in maija.get("/me").text
+    assert "ORCID did not respond a moment ago" in maija.get("/me").text
 
 
 # Going

@@ -310,7 +310,7 @@ def test_a_person_who_signs_in_within_the_hour_keeps_the_link_and_is_told(store,
 
     page = person.get("/me")
 
-    assert "Because you have signed in, it stays." in page.text
+    assert "You have signed in, so it stays." in page.text
     assert "By this service, 15 January 2026, 12:02 UTC. Reason: you signed in." in " ".join(
         page.text.replace("</p>", "").split()
     )

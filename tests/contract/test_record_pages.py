@@ -58,7 +58,7 @@ def saved(store, state, primary=None):
         (DEPRECATED, None, ("ORCID has merged this iD", "Connect the iD that is in use now</span>")),
         (DEACTIVATED, None, ("This iD is deactivated at ORCID.", "reactivate it")),
         (LOCKED, None, ("ORCID has locked this iD.", "support.orcid.org")),
-        (NOT_FOUND, None, ("ORCID does not find this iD.",)),
+        (NOT_FOUND, None, ("ORCID cannot find this iD.",)),
     ],
 )
 def test_a_person_is_told_what_became_of_the_id_and_what_to_do(store, state, primary, words):
@@ -67,7 +67,7 @@ def test_a_person_is_told_what_became_of_the_id_and_what_to_do(store, state, pri
     page = WebClient(make_front(store), ACCOUNT).get("/me").text
 
     assert [each for each in words if each not in page] == []
-    assert "ORCID told us so on 17" in page
+    assert "ORCID reported this on 17" in page
     assert page.count('action="/me/start"') == (2 if state is DEPRECATED else 1)
 
 
@@ -83,8 +83,8 @@ def test_a_person_whose_id_is_suspended_is_told_so_and_no_release_is_missed(stor
     who = WebClient(make_front(store), ACCOUNT)
     page = who.get("/me").text
 
-    assert "The connection stays yours" in page
-    assert "can now release this iD" not in page
+    assert "Your connection remains" in page
+    assert "can now share this iD" not in page
     assert store.links.get(UNIVERSITY, ACCOUNT).release is None
     link = json.loads(who.get("/me/data.json").body)["links"][0]
     assert (link["record"], link["record_checked_at"], link["suspended_at"]) == (
@@ -132,7 +132,7 @@ def test_an_operators_look_up_is_audited(store):
 def test_an_operator_sees_how_many_of_an_organisation_are_in_which_state(store):
     who = WebClient(make_front(store), "operator@yliopisto.example")
     address = f"/operator/organisations/{UNIVERSITY}"
-    assert "All are in use" in who.get(address).text
+    assert "All iDs looked up so far are in use" in who.get(address).text
     saved(store, DEPRECATED, OTHER)
     make_link(store, "ake@yliopisto.example", OTHER)
     make_link(store, "ville@yliopisto.example", BY_STATE["locked"])
@@ -149,8 +149,8 @@ def test_an_operator_sees_how_many_of_an_organisation_are_in_which_state(store):
 @pytest.mark.parametrize(
     ("failure", "words"),
     [
-        (LookupFailed("status 503"), "ORCID does not tell the state"),
-        (LookupPaused("the requests of this day are used up"), "ORCID was not asked: it had asked us to wait"),
+        (LookupFailed("status 503"), "ORCID cannot tell the status"),
+        (LookupPaused("the requests of this day are used up"), "ORCID was not asked: it has asked us to wait"),
     ],
 )
 def test_an_operator_is_told_that_orcid_is_unavailable(store, failure, words):

@@ -17,14 +17,14 @@ MAIJA = "maija@yliopisto.example"
 FIRST, SECOND = make_orcid_id(1), make_orcid_id(2)
 A_DAY = timedelta(days=1)
 
-SEEN = "has begun to give this iD to services"
-UNSEEN = "We have not seen yet"
-MISSING = "your organisation did not give us this iD"
-STILL_ANOTHER = "still gives services another iD"
-ANOTHER = "gives services another iD than the one that is connected here"
-ENDING = "still gives services the iD below"
-OWN = "already gives services the iD below"
-AS_WELL = "It gives services another iD as well"
+SEEN = "shares this iD with services"
+UNSEEN = "We have not yet seen your organisation share"
+MISSING = "your organisation did not share this iD with us"
+STILL_ANOTHER = "still shared another iD"
+ANOTHER = "shared another iD than the one that is connected here"
+ENDING = "still shared the iD below"
+OWN = "your organisation shared the iD below"
+AS_WELL = "It also shares another iD with services"
 ALL = (SEEN, UNSEEN, MISSING, STILL_ANOTHER, ANOTHER, ENDING, OWN, AS_WELL)
 
 

@@ -85,7 +85,7 @@ def test_organisations_without_transfers_and_feed_are_not_named(store, quiet):
 
     assert "<bdi>idm</bdi>" not in page
     assert "the next time they do" not in page
-    assert "is theirs" in page
+    assert "Services may keep an iD" in page
 
 
 def test_the_button_removes_the_link(store, maija, idm, clock):
@@ -123,7 +123,7 @@ def test_without_the_checkbox_nothing_is_erased(store, maija, idm, clock):
     answer = erase(maija)
 
     assert (answer.status, answer.title) == (422, "Erase everything about you")
-    assert "you did not say that you want it" in answer.text
+    assert "Nothing was erased." in answer.text
     assert 'aria-invalid="true"' in answer.text
     assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
 
@@ -157,7 +157,7 @@ def test_a_pending_erasure_is_shown(store, maija, idm, clock):
     page = maija.get(erase(maija, confirmed="yes").location)
 
     assert page.title == "Everything is being erased"
-    assert "It does not answer just now." in page.text
+    assert "This system is not responding right now." in page.text
     assert json.loads(maija.get("/me/data.json").body)["erasure"]["change_number"] == 2
     assert store.links.orcid_ids(UNIVERSITY, MAIJA) == []
 

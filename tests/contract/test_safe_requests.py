@@ -113,7 +113,7 @@ def test_a_state_that_was_only_looked_at_still_works(maija, store):
     maija._ask(maija.back_from_orcid, "HEAD", None, {})
     maija.get(maija.back_from_orcid, HTTP_SEC_PURPOSE="prefetch")
 
-    assert maija.get(maija.get(maija.back_from_orcid).location).title == "Is this you?"
+    assert maija.get(maija.get(maija.back_from_orcid).location).title == "Is this your ORCID iD?"
 
 
 def test_a_prefetch_header_keeps_no_form_from_being_sent(maija):

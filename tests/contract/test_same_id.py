@@ -126,7 +126,7 @@ def test_an_expired_ticket_moves_nothing_and_ends_as_before(claimant, simulator,
     assert mine.get(place).status == 403
     result = claimant.get(place).location
     assert result == place.replace("claim", "result")
-    assert "Somebody else at your organisation" in claimant.get(result).text
+    assert "Someone else at your organisation" in claimant.get(result).text
     assert whose(store) == [HOLDER]
 
 

@@ -165,7 +165,7 @@ def test_a_link_from_another_system_is_told_with_the_system_until_it_was_read(st
     page = maija.get("/me")
 
     when = "15 January 2026, 12:00 UTC"
-    who = f"By the operator of this service, {when}. It was shown to be yours at: library, {when}"
+    who = f"By the operator of this service, {when}. Verified at: library, {when}"
     assert told(page) == [(EVENT_TEXTS["linked"], who)]
     read(maija, page)
     assert told(maija.get("/me")) == []

@@ -311,7 +311,7 @@ def test_a_field_that_comes_twice_is_refused(maija, field):
 
     answer = maija._ask("/me/start", "POST", [("token", token), *2 * [(unquote(field), token)]], {})
 
-    assert (answer.status, answer.title) == (400, "Something was sent twice")
+    assert (answer.status, answer.title) == (400, "The same field was sent twice")
 
 
 @pytest.mark.parametrize("query", ["token=x", "t%6Fken=", "lang=en&confirmed=yes"])
@@ -320,7 +320,7 @@ def test_a_field_that_the_address_has_too_is_refused(maija, store, query):
 
     answer = maija.post(f"/me/erase?{query}", form)
 
-    assert (answer.status, answer.title) == (400, "Something was sent twice")
+    assert (answer.status, answer.title) == (400, "The same field was sent twice")
     assert maija.post("/me/erase?lang=fi", form).status == 303
 
 
@@ -328,7 +328,7 @@ def test_a_field_that_the_address_has_too_is_refused(maija, store, query):
 def test_a_language_that_is_asked_for_twice_is_refused(maija, path):
     answer = maija.get(f"{path}?lang=fi&lang=sv")
 
-    assert (answer.status, answer.title) == (400, "Something was sent twice")
+    assert (answer.status, answer.title) == (400, "The same field was sent twice")
     assert maija.get(f"{path}?lang=fi&l%61ng=fi").status == 400
 
 
@@ -385,7 +385,7 @@ def test_orcid_and_the_identity_provider_may_send_a_person_here(maija):
     from_elsewhere = {"HTTP_SEC_FETCH_SITE": "cross-site", "HTTP_ORIGIN": "https://orcid.org"}
 
     assert maija.get("/me", **from_elsewhere).status == 200
-    assert maija.get("/me/callback?state=x&code=y", **from_elsewhere).title == "We did not start this"
+    assert maija.get("/me/callback?state=x&code=y", **from_elsewhere).title == "This was not started here"
 
 
 # A cookie of ours that another host has set
@@ -466,7 +466,7 @@ def test_without_a_session_the_sign_in_page_is_shown(app):
 def test_logged_in_without_an_account_names_what_is_missing_and_whom_to_ask(app):
     answer = WebClient(app, account="").get("/me")
 
-    assert (answer.status, answer.title) == (403, "Your organisation did not tell us who you are")
+    assert (answer.status, answer.title) == (403, "We could not identify your account")
     assert "eppn" in answer.text
     assert "help@yliopisto.example" in answer.text
     assert "Yliopisto" in answer.text
@@ -493,7 +493,7 @@ def test_an_account_that_cannot_be_trusted_has_its_page(app, account, title):
 def test_several_accounts_have_their_page(app):
     answer = ask(app, "/me", **{"Shib-Identity-Provider": UNIVERSITY_IDP, "eppn": "a%40yliopisto.example;b%40x"})
 
-    assert answer.title == "Your organisation named more than one account"
+    assert answer.title == "Your organisation sent more than one account"
 
 
 def test_attributes_without_the_fronts_proof_have_their_page(store):
@@ -504,7 +504,7 @@ def test_attributes_without_the_fronts_proof_have_their_page(store):
 
     answer = ask(proxied, "/me", HTTP_EPPN="maija%40yliopisto.example", HTTP_SHIB_IDENTITY_PROVIDER=UNIVERSITY_IDP)
 
-    assert (answer.status, answer.title) == (403, "This request did not come through the front door")
+    assert (answer.status, answer.title) == (403, "This request did not come through the service's web server")
 
 
 # What is wrong
@@ -514,7 +514,7 @@ def test_attributes_without_the_fronts_proof_have_their_page(store):
 def test_another_method_has_its_page(app, method, status):
     answer = ask(app, "/", method)
 
-    assert (answer.status, answer.title) == (status, "This address does not work that way")
+    assert (answer.status, answer.title) == (status, "This address cannot be used this way")
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/ME", "/me/", "/me;x=1", "/me.json", "/me/confirm/", "//me"])
@@ -530,13 +530,13 @@ def test_an_address_that_is_not_utf8_is_not_found(app):
 def test_an_unknown_address_in_any_script_has_its_page(maija, path):
     answer = maija.get(path)
 
-    assert (answer.status, answer.title) in {(404, "There is no such page"), (403, "We did not start this")}
+    assert (answer.status, answer.title) in {(404, "There is no such page"), (403, "This was not started here")}
 
 
 @pytest.mark.parametrize(
     ("error", "title"),
     [
-        (StoreUnavailable("locked"), "We cannot store anything just now"),
+        (StoreUnavailable("locked"), "We cannot save anything right now"),
         (SchemaBehind(("0009_x.sql",)), "The service is being updated"),
         (SchemaAhead(("0009_x.sql",)), "The service is being updated"),
     ],

@@ -34,7 +34,6 @@ SHAPES = """
         ".progress .done": each => each.querySelector(".hidden").innerText.trim() !== "",
         ".numbers .bad": each => style(each).fontWeight >= 700,
         ".compare .old": each => style(each).borderTopStyle === "dashed",
-        ".compare .old .orcid": each => style(each).textDecorationLine.includes("line-through"),
         ".plot svg": each => style(each).fill !== behind(each),
         "[aria-invalid=true]": worded,
         "main a": each => style(each).textDecorationLine.includes("underline") || boxed(each)

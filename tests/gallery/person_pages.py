@@ -72,6 +72,26 @@ def help_page(context):
     return ask(context.app(), "/help")
 
 
+@page_state("GET /")
+def landing_signed_in(context):
+    return context.maija().get("/")
+
+
+@page_state("GET /help")
+def help_page_signed_in(context):
+    return context.maija().get("/help")
+
+
+@page_state("GET /privacy")
+def privacy_signed_in(context):
+    return context.maija(context.web_app(operator_texts=TEXTS)).get("/privacy")
+
+
+@page_state("GET /accessibility")
+def accessibility_signed_in(context):
+    return context.maija(context.web_app(operator_texts=TEXTS)).get("/accessibility")
+
+
 @page_state("GET /signed-out")
 def signed_out(context):
     return ask(context.app(), "/signed-out")
@@ -461,6 +481,12 @@ def mail_to_nowhere(context):
     return _mailing(context.maija(context.web_app(mail_enabled=True)), address="maija", receipt="yes")
 
 
+@page_state("POST /me/mail", BadAddress)
+def mail_of_no_kind(context):
+    context.link()
+    return _mailing(context.maija(context.web_app(mail_enabled=True)), address="maija@yliopisto.example")
+
+
 @page_state("POST /me/mail", TooManyMails)
 def mail_too_often(context):
     context.link()
@@ -491,6 +517,15 @@ def removed(context):
 
 
 @page_state("GET /me/removed")
+def removed_and_delivered(context):
+    context.link()
+    context.store.links.remove(UNIVERSITY, ACCOUNT, "person", "wanted", NOON, transfers=INTERFACES[:1])
+    (delivery,) = context.store.deliveries.claim("worker", NOON, DAY, 1)
+    context.store.deliveries.complete(delivery, "worker", "stored", "", NOON)
+    return context.maija(context.web_app(transfers=INTERFACES)).get("/me/removed")
+
+
+@page_state("GET /me/removed")
 def removed_and_refused(context):
     context.token_keys = TOKEN_KEYS
     context.link()
@@ -503,6 +538,11 @@ def removed_and_refused(context):
 @page_state("GET /me/erase")
 def erase(context):
     context.link()
+    return context.maija(context.web_app(transfers=INTERFACES, settings={"credentials": CREDENTIALS})).get("/me/erase")
+
+
+@page_state("GET /me/erase")
+def erase_without_an_id(context):
     return context.maija(context.web_app(transfers=INTERFACES, settings={"credentials": CREDENTIALS})).get("/me/erase")
 
 

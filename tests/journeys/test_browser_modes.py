@@ -49,10 +49,10 @@ def test_no_page_is_wider_than_a_narrow_screen(user_with_a_narrow_screen):
         ("landing", lambda: user.visit("/")),
         ("sign-in", lambda: user.visit("/me")),
         ("me-without-id", lambda: user.click_id("sign-in-maija").expect_heading("Your ORCID iD")),
-        ("confirm", lambda: user.continue_to_orcid_as(MAIJA).authorize().expect_heading("Is this you?")),
+        ("confirm", lambda: user.continue_to_orcid_as(MAIJA).authorize().expect_heading("Is this your ORCID iD?")),
         ("result", lambda: user.confirm().expect_heading("Your ORCID iD is connected")),
         ("me-with-id", lambda: user.visit("/me").expect_heading("Your ORCID iD")),
-        ("problem", lambda: user.visit("/me/callback").expect_heading("ORCID did not finish")),
+        ("problem", lambda: user.visit("/me/callback").expect_heading("ORCID sent no answer back")),
         ("session", lambda: user.visit("/Shibboleth.sso/Session")),
         ("service-provider", lambda: user.orcid_released_to_other_service("maija")),
     ]

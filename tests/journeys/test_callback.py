@@ -11,10 +11,10 @@ def test_a_repeated_callback_redirects_to_the_current_page(user, demo):
     user.sign_in("maija").continue_to_orcid_as(MAIJA)
     callback_url = user.authorize_without_redirect()
     user.driver.get(callback_url)
-    user.expect_heading("Is this you?")
+    user.expect_heading("Is this your ORCID iD?")
 
     user.driver.get(callback_url)
-    user.expect_heading("Is this you?").confirm().expect_heading("Your ORCID iD is connected")
+    user.expect_heading("Is this your ORCID iD?").confirm().expect_heading("Your ORCID iD is connected")
 
     user.driver.get(callback_url)
     user.expect_heading("Your ORCID iD is connected")
@@ -22,7 +22,7 @@ def test_a_repeated_callback_redirects_to_the_current_page(user, demo):
 
 
 def test_a_reload_of_any_page_shows_the_same_page(user):
-    user.sign_in("maija").continue_to_orcid_as(MAIJA).authorize().expect_heading("Is this you?")
+    user.sign_in("maija").continue_to_orcid_as(MAIJA).authorize().expect_heading("Is this your ORCID iD?")
 
     user.driver.refresh()
     user.confirm().expect_heading("Your ORCID iD is connected")
@@ -38,7 +38,7 @@ def test_a_form_sent_again_after_going_back_shows_the_result(user, demo, words):
     user.link("maija", MAIJA)
 
     user.driver.back()
-    if user.expect_any_heading("Is this you?", "Your ORCID iD is connected") == "Is this you?":
+    if user.expect_any_heading("Is this your ORCID iD?", "Your ORCID iD is connected") == "Is this your ORCID iD?":
         user.press(words)
 
     user.expect_heading("Your ORCID iD is connected")
@@ -50,7 +50,7 @@ def test_a_double_click_on_confirm_links_once(user, demo):
     before = demo.count_linkings("maija@pohjoinen.example", "pohjoinen")
     user.sign_in("maija").continue_to_orcid_as(MAIJA).authorize()
 
-    user.expect_heading("Is this you?").tick_consent().double_click("Connect this iD")
+    user.expect_heading("Is this your ORCID iD?").tick_consent().double_click("Connect this iD")
 
     # The second click is answered while the first may still deliver
     user.expect_any_heading("Your ORCID iD is connected", "Your ORCID iD is on its way to your organisation")
@@ -65,7 +65,7 @@ def test_a_callback_in_another_persons_session_links_nothing(user, demo):
     user.driver.get(somewhere)
     user.expect_heading("Authorize access").authorize()
 
-    user.expect_heading("This was started by somebody else", "problem-someone-elses-attempt")
+    user.expect_heading("This was started by someone else", "problem-someone-elses-attempt")
     assert demo.get_released_id("ake@saaristo.example", "saaristo") == []
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
 
@@ -87,7 +87,7 @@ def test_a_callback_with_an_unknown_state_links_nothing(user, demo):
 
     user.visit("/me/callback?code=abcdef&state=made-up")
 
-    user.expect_heading("We did not start this", "problem-no-such-attempt")
+    user.expect_heading("This was not started here", "problem-no-such-attempt")
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
 
 

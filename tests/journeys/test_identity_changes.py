@@ -152,7 +152,7 @@ def test_the_operator_moves_an_id_to_the_account_that_claims_it(user, demo):
     Select(user.driver.find_element(By.ID, "organisation")).select_by_visible_text("University of the North")
     for name, words in (("whom", MAIJA), ("reason", "she has lost her earlier account")):
         user.driver.find_element(By.ID, name).send_keys(words)
-    user.press("Look, and keep in the audit that I did").expect_heading("One person's connection")
+    user.press("Search (this is logged)").expect_heading("One person's connection")
     user.wait_until(lambda: "Another account claims this iD" in user.text, "the claim")
     assert HANAKO in user.text
     user.driver.find_element(By.ID, "claim-reason-1").send_keys("both accounts are hers")
@@ -176,7 +176,7 @@ def test_an_unconfirmed_claim_expires(user, demo):
     user.visit(claim)
     user.wait_until(lambda: "/me/result/" in user.address, "the result")
     user.sign_out().sign_in("maija").expect_heading("Your ORCID iD").visit(claim).expect_heading(
-        "This was started by somebody else"
+        "This was started by someone else"
     )
 
     assert [demo.get_released_id(each, NORTH) for each in (OLD, HANAKO)] == [[orcid_uri(MAIJA)], []]

@@ -35,7 +35,9 @@ def continue_to_orcid(user, orcid):
 
 
 def sign_in_and_link(user):
-    continue_to_orcid(sign_in(user), MAIJA).choose("authorize-button").expect_sentence("Is this you?").use_skip_link()
+    continue_to_orcid(sign_in(user), MAIJA).choose("authorize-button").expect_sentence(
+        "Is this your ORCID iD?"
+    ).use_skip_link()
     user.tab_to("agree").press_key(Keys.SPACE).follow("Connect this iD").expect_sentence("Your ORCID iD is connected")
     return user
 
@@ -47,16 +49,16 @@ def get_released_id(demo):
 @pytest.mark.parametrize("user", ["sv"], indirect=True)
 def test_a_person_denies_and_links_afterwards(user, demo):
     continue_to_orcid(sign_in(user), MAIJA).choose("deny-button").expect_sentence(
-        "You did not give ORCID your permission"
+        "You did not give permission at ORCID"
     )
     assert get_released_id(demo) == []
 
     user.use_skip_link().follow("Try again").expect_heading("Authorize access").choose("authorize-button")
-    user.expect_sentence("Is this you?", f"keyboard-confirm-{user.language.code}").use_skip_link()
-    user.follow("Connect this iD").expect_focus("problem").expect_sentence("Is this you?")
+    user.expect_sentence("Is this your ORCID iD?", f"keyboard-confirm-{user.language.code}").use_skip_link()
+    user.follow("Connect this iD").expect_focus("problem").expect_sentence("Is this your ORCID iD?")
     assert get_released_id(demo) == []
 
-    user.follow("Read it, tick the box if you agree, and confirm again.").expect_focus("agree")
+    user.follow("Read the statement, tick the box if you agree, and confirm again.").expect_focus("agree")
     user.press_key(Keys.SPACE).screenshot(f"keyboard-ticked-{user.language.code}")
     user.follow("Connect this iD").expect_sentence("Your ORCID iD is connected")
     assert get_released_id(demo) == [orcid_uri(MAIJA)]
@@ -64,11 +66,11 @@ def test_a_person_denies_and_links_afterwards(user, demo):
 
 @pytest.mark.parametrize("user", ["fi"], indirect=True)
 def test_an_id_is_replaced_and_removed(user, demo):
-    sign_in_and_link(user).follow("To your own page").expect_sentence("Your ORCID iD")
+    sign_in_and_link(user).follow("Go to your page").expect_sentence("Your ORCID iD")
     user.visit("/orcid/signout").visit("/me").expect_sentence("Your ORCID iD").use_skip_link()
     user.follow("Connect another ORCID iD instead").follow("Connect another ORCID iD").expect_heading("Sign in")
     user.choose(f"sign-in-{OTHER_ID}").expect_heading("Authorize access").choose("authorize-button").expect_sentence(
-        "Is this you?"
+        "Is this your ORCID iD?"
     )
 
     user.use_skip_link().tab_to(user.language.gettext("Replace the iD"))
@@ -78,7 +80,7 @@ def test_an_id_is_replaced_and_removed(user, demo):
     )
     assert get_released_id(demo) == [orcid_uri(OTHER_ID)]
 
-    user.follow("To your own page").expect_sentence("Your ORCID iD").use_skip_link()
+    user.follow("Go to your page").expect_sentence("Your ORCID iD").use_skip_link()
     user.follow("Remove the connection").expect_sentence("Remove the connection").use_skip_link()
     user.follow("Remove the connection").expect_sentence("The connection is removed")
     assert get_released_id(demo) == []
@@ -88,7 +90,7 @@ def test_an_id_is_replaced_and_removed(user, demo):
 def test_what_is_stored_is_saved_and_erased(user, demo, tmp_path):
     sign_in_and_link(user).visit("/me").expect_sentence("Your ORCID iD").save_downloads_to(tmp_path).use_skip_link()
     user.follow("What is stored about you").expect_sentence("What is stored about you").use_skip_link()
-    user.follow("Save all of it as a file (JSON)")
+    user.follow("Download everything as a file (JSON)")
     (link,) = [each for each in wait_for_download(tmp_path)["links"] if each["ended_at"] is None]
     assert MAIJA in str(link)
 
@@ -98,7 +100,7 @@ def test_what_is_stored_is_saved_and_erased(user, demo, tmp_path):
     )
     assert get_released_id(demo) == [orcid_uri(MAIJA)]
 
-    user.follow("Tick the box if you are sure, and press the button again.").expect_focus("confirmed")
+    user.follow("Tick the box to confirm that you want to erase everything.").expect_focus("confirmed")
     user.press_key(Keys.SPACE).follow("Erase everything")
     user.expect_any_heading(*map(user.language.gettext, ("Everything is being erased", "Nothing is stored about you")))
     assert get_released_id(demo) == []

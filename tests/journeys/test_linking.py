@@ -17,7 +17,7 @@ def test_maija_links_her_id_and_her_university_releases_it(user, demo):
     user.expect_heading("Your ORCID iD", "me-without-id").press("Create or connect your ORCID iD")
     user.expect_heading("Sign in", "orcid-sign-in").click_id(f"sign-in-{MAIJA}")
     user.expect_heading("Authorize access", "orcid-authorize").authorize()
-    user.expect_heading("Is this you?", "confirm").tick_consent().press("Connect this iD")
+    user.expect_heading("Is this your ORCID iD?", "confirm").tick_consent().press("Connect this iD")
     user.expect_heading("Your ORCID iD is connected", "result-linked")
 
     assert orcid_uri(MAIJA) in user.text
@@ -57,10 +57,10 @@ def test_people_of_every_connected_organisation_link(user, demo, account, organi
 
 def test_the_release_is_detected_at_the_next_sign_in(user):
     user.link("maija", MAIJA).visit("/me").expect_heading("Your ORCID iD")
-    assert "We have not seen yet that your organisation gives this iD to services" in user.text
+    assert "We have not yet seen your organisation share this iD" in user.text
 
     user.sign_out().sign_in("maija").expect_heading("Your ORCID iD", "me-release-seen")
-    assert "Your organisation has begun to give this iD to services: first seen here on" in user.text
+    assert "Your organisation shares this iD with services: first seen here on" in user.text
 
     user.visit("/Shibboleth.sso/Session").expect_heading("Session at the Service Provider", "session")
     assert f"https%3A%2F%2Fsandbox.orcid.org%2F{MAIJA}" in user.text
@@ -73,7 +73,7 @@ def test_the_displayed_release_changes_only_at_the_next_sign_in(user):
     )
 
     user.visit("/me").expect_heading("Your ORCID iD", "me-release-ending")
-    assert "Your organisation still gives services the iD below" in user.text
+    assert "your organisation still shared the iD below" in user.text
     assert orcid_uri(MAIJA) in user.text
 
     user.sign_out().sign_in("maija").expect_heading("Your ORCID iD")
@@ -89,7 +89,7 @@ def test_each_page_leads_to_the_next_step_from_linking_to_removal(user, demo):
     user.confirm().expect_heading("Your ORCID iD is connected")
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == [orcid_uri(MAIJA)]
 
-    user.press("To your own page").expect_heading("Your ORCID iD").press("Remove the connection")
+    user.press("Go to your page").expect_heading("Your ORCID iD").press("Remove the connection")
     user.expect_heading("Remove the connection").press_button("Remove the connection").expect_heading(
         "The connection is removed"
     )
@@ -100,7 +100,7 @@ def test_each_page_leads_to_the_next_step_from_linking_to_removal(user, demo):
 
 def test_a_person_who_denies_comes_back_and_links(user, demo):
     user.sign_in("maija").continue_to_orcid_as(MAIJA).deny()
-    user.expect_heading("You did not give ORCID your permission", "result-declined")
+    user.expect_heading("You did not give permission at ORCID", "result-declined")
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
 
     user.press("Try again").expect_heading("Authorize access").authorize()
@@ -110,12 +110,12 @@ def test_a_person_who_denies_comes_back_and_links(user, demo):
 
 
 def test_a_person_replaces_the_id_seeing_the_old_one_and_the_new_one(user, demo):
-    user.link("maija", MAIJA).press("To your own page").expect_heading("Your ORCID iD", "me-with-id")
+    user.link("maija", MAIJA).press("Go to your page").expect_heading("Your ORCID iD", "me-with-id")
     user.visit("/orcid/signout").visit("/me").press("Connect another ORCID iD instead")
     user.screenshot("me-unfolded")
     user.press("Connect another ORCID iD").sign_in_at_orcid(OTHER_ID).authorize()
 
-    user.expect_heading("Is this you?", "confirm-replacing")
+    user.expect_heading("Is this your ORCID iD?", "confirm-replacing")
     assert orcid_uri(MAIJA) in user.text
     assert orcid_uri(OTHER_ID) in user.text
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == [orcid_uri(MAIJA)]
@@ -135,7 +135,9 @@ def test_a_person_whose_id_orcid_merged_into_another_connects_that_one(user, dem
     user.visit("/orcid/signout").visit("/me").expect_heading("Your ORCID iD", "me-deprecated")
     assert "ORCID has merged this iD into another one." in user.text
     user.press("Connect the iD that is in use now").sign_in_at_orcid(OTHER_ID).authorize()
-    user.expect_heading("Is this you?").confirm("Replace the iD").expect_heading("Your new ORCID iD is connected")
+    user.expect_heading("Is this your ORCID iD?").confirm("Replace the iD").expect_heading(
+        "Your new ORCID iD is connected"
+    )
 
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == [orcid_uri(OTHER_ID)]
     user.visit("/me").expect_heading("Your ORCID iD")
@@ -157,7 +159,7 @@ def test_maija_removes_her_id_and_it_is_gone_everywhere(user, demo):
 def test_a_person_who_does_not_confirm_has_no_link(user, demo):
     user.sign_in("maija").continue_to_orcid_as(MAIJA).authorize()
 
-    user.expect_heading("Is this you?").press("Do not connect").expect_heading(
+    user.expect_heading("Is this your ORCID iD?").press("Do not connect").expect_heading(
         "Nothing was connected", "result-cancelled"
     )
 
@@ -168,8 +170,10 @@ def test_a_person_who_does_not_confirm_has_no_link(user, demo):
 def test_without_the_box_ticked_the_server_refuses(user, demo):
     user.sign_in("maija").continue_to_orcid_as(MAIJA).authorize()
 
-    user.expect_heading("Is this you?").press("Connect this iD").expect_heading("Is this you?", "confirm-not-agreed")
-    assert "only if you agree" in user.driver.find_element("css selector", "[role=alert]").text
+    user.expect_heading("Is this your ORCID iD?").press("Connect this iD").expect_heading(
+        "Is this your ORCID iD?", "confirm-not-agreed"
+    )
+    assert "you must agree to the statement" in user.driver.find_element("css selector", "[role=alert]").text
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
 
     user.confirm().expect_heading("Your ORCID iD is connected")

@@ -41,8 +41,8 @@ def mails_to(user, subjects):
 def test_receipt_and_delivery_report_are_sent_by_mail(user, demo):
     demo.set_register_fault("503")
     user.link("maija", MAIJA, "Your ORCID iD is on its way to your organisation")
-    assert "Nothing is lost: we keep trying for three days." in user.text
-    user.press("Have it sent to you by e-mail")
+    assert "We will keep trying for three days." in user.text
+    user.press("Get a confirmation by e-mail")
     user.driver.find_element(By.ID, "address").send_keys(HOME)
     user.click_id("receipt").click_id("delivery-report").screenshot("mail-asked-for").press("Send it").expect_heading(
         "You will get an e-mail"
@@ -50,11 +50,11 @@ def test_receipt_and_delivery_report_are_sent_by_mail(user, demo):
 
     demo.set_register_fault("")
 
-    receipt, answered = "Receipt of what you agreed to", "What your organisation answered"
+    receipt, answered = "Receipt of what you agreed to", "Delivery of your ORCID iD"
     come = mails_to(user, {f"ORCID connect: {receipt}", f"ORCID connect: {answered}"})
     assert HOME in come[f"ORCID connect: {receipt}"]
     assert orcid_uri(MAIJA) in come[f"ORCID connect: {receipt}"]
-    assert "Register of staff: It has been stored." in come[f"ORCID connect: {answered}"]
+    assert "Register of staff: Received." in come[f"ORCID connect: {answered}"]
     user.visit("/identity-management/").expect_heading(
         "ORCID iDs of this organisation's people", "register-that-was-told"
     )

@@ -15,7 +15,7 @@ def fill_in(user, name, words):
 
 
 def test_the_operator_searches_for_a_person_who_sees_the_search(user):
-    user.link("maija", MAIJA).visit("/me/confirm/nothing").expect_heading("We did not start this")
+    user.link("maija", MAIJA).visit("/me/confirm/nothing").expect_heading("This was not started here")
     number = user.driver.find_element(By.TAG_NAME, "code").text
     user.visit("/operator").expect_heading("There is no such page").visit("/me").expect_heading(
         "Your ORCID iD"
@@ -35,7 +35,7 @@ def test_the_operator_searches_for_a_person_who_sees_the_search(user):
     Select(user.driver.find_element(By.ID, "organisation")).select_by_visible_text(ORGANISATION)
     fill_in(user, "whom", "maija@pohjoinen.example")
     fill_in(user, "reason", "she asks what has become of it")
-    user.press("Look, and keep in the audit that I did").expect_heading("One person's connection", "operator-person")
+    user.press("Search (this is logged)").expect_heading("One person's connection", "operator-person")
     user.wait_until(lambda: orcid_uri(MAIJA) in user.text, "Maija's iD")
 
     user.sign_out().sign_in("maija").expect_heading("Your ORCID iD").visit("/me/data")

@@ -74,7 +74,9 @@ def test_the_affiliation_is_written_and_ends_before_the_permission(user, demo, g
         items = requests.get(f"{demo.base_url}/orcid/admin/items", {"orcid": AKE}, timeout=5).json()
         return [(each["path"].split("/")[2], each["end-date"] is not None) for each in items]
 
-    go_to_orcid(user, "activities-update").authorize().expect_heading("Is this you?", "confirm-with-an-affiliation")
+    go_to_orcid(user, "activities-update").authorize().expect_heading(
+        "Is this your ORCID iD?", "confirm-with-an-affiliation"
+    )
     user.click_id("affiliation").confirm().expect_heading("Your ORCID iD is connected")
     assert record() == [("employment", False)]
     user.visit("/me/affiliation").expect_heading("Your affiliation at ORCID", "affiliation-written")
@@ -96,7 +98,7 @@ def test_what_is_left_out_is_not_asked_for_and_can_be_permitted_later(user, demo
     user.expect_heading("Authorize access").authorize().expect_heading("This ORCID iD was connected already")
     assert granted() == [("/activities/update",), ("/read-limited",)]
 
-    user.visit("/me").expect_heading("Your ORCID iD").press("Take the permission back")
+    user.visit("/me").expect_heading("Your ORCID iD").press("Withdraw the permission")
     user.expect_heading("Your ORCID iD")
     assert "You have permitted nothing beyond your iD" in user.text
     granted.wait_for([])
@@ -111,7 +113,7 @@ def test_a_permission_that_is_revoked_at_orcid_leaves_the_connection(user, demo,
     granted.wait_for([])
     assert released(demo) == [orcid_uri(AKE)]
     # The organisation removes nothing either: the person decides here as well
-    user.visit("/me").expect_heading("Your ORCID iD").press("Take the permission back").expect_heading("Your ORCID iD")
+    user.visit("/me").expect_heading("Your ORCID iD").press("Withdraw the permission").expect_heading("Your ORCID iD")
     assert released(demo) == [orcid_uri(AKE)]
 
 

@@ -10,7 +10,7 @@ from tests.support.browser.user import MAIJA, orcid_uri
 def test_a_missing_identifier_is_explained(user):
     user.sign_in("vaino")
 
-    user.expect_heading("Your organisation did not tell us who you are", "problem-missing-attribute")
+    user.expect_heading("We could not identify your account", "problem-missing-attribute")
     assert "eppn" in user.text
     assert "idm@pohjoinen.example" in user.text
 
@@ -34,9 +34,9 @@ def test_linking_can_be_repeated_after_orcid_failed(user, demo, fault, more):
     user.authorize().expect_heading("ORCID is not answering", f"problem-orcid-unavailable-{fault}")
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
 
-    user.press("To your own page").expect_heading("Your ORCID iD").press("Create or connect your ORCID iD")
+    user.press("Go to your page").expect_heading("Your ORCID iD").press("Create or connect your ORCID iD")
     # ORCID does not ask twice where only its answer was lost
-    if user.expect_any_heading("Authorize access", "Is this you?") == "Authorize access":
+    if user.expect_any_heading("Authorize access", "Is this your ORCID iD?") == "Authorize access":
         user.authorize()
     user.confirm().expect_heading("Your ORCID iD is connected")
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == [orcid_uri(MAIJA)]

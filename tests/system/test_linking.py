@@ -67,7 +67,7 @@ def test_a_session_that_ends_at_orcid_comes_back_as_another_person_and_links_not
     wang.end_session()
     wang.authorize()
     ake.choose_organisation()
-    browser.wait_for_heading("This was started by somebody else")
+    browser.wait_for_heading("This was started by someone else")
     browser.save_screenshot(f"system-{service.stack.front}-another-person")
 
     assert iris(asked(service, "wang@saimaa.example")) == []
@@ -108,7 +108,7 @@ def test_a_session_that_ends_on_the_confirm_page_costs_a_sign_in_and_nothing_mor
     liisa.sign_in()
     liisa.continue_to_orcid(LIISAS)
     liisa.authorize()
-    browser.wait_for_heading("Is this you?")
+    browser.wait_for_heading("Is this your ORCID iD?")
     liisa.end_session()
     liisa.confirm()
     liisa.choose_organisation()

@@ -22,8 +22,8 @@ FIGURE = r'^orcid_connect_{}\{{organisation="saimaa"\}} (\S+)$'
 NOTHING = "(none)"
 """How Apache writes a variable that is not there."""
 
-UNSEEN = "We have not seen yet that your organisation gives this iD to services"
-SEEN = "Your organisation has begun to give this iD to services"
+UNSEEN = "We have not yet seen your organisation share this iD"
+SEEN = "Your organisation shares this iD with services"
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +95,7 @@ def test_what_is_linked_here_is_known_there_after_the_next_sign_in_until_it_is_r
 
     veera.sign_in()
     veera.link(VEERAS.rpartition("/")[2])
-    browser.press("To your own page")
+    browser.press("Go to your page")
     browser.wait_for_heading("Your ORCID iD")
     assert UNSEEN in browser.text
     assert counted() == (linked + 1, seen)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from shibboleth.metadata import InvalidMetadata, first_expired, read_metadata
+from shibboleth.metadata import InvalidMetadata, first_expired, read_display_names, read_metadata
 from tests.support.factories import NOON
 
 SERVICE, OTHER = "https://sp.example/shibboleth", "https://other.example/shibboleth"
@@ -79,3 +79,36 @@ def test_a_file_that_is_not_there_is_said(tmp_path):
 )
 def test_a_moment_that_cannot_be_read_is_over_and_none_has_no_end(moment, over):
     assert first_expired([LATER, moment], NOON) == (moment if over else None)
+
+
+NAMED = """<md:EntitiesDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata"
+  xmlns:mdui="urn:oasis:names:tc:SAML:metadata:ui">
+<md:EntityDescriptor entityID="https://other.example"><md:Organization>
+  <md:OrganizationDisplayName xml:lang="en">Other</md:OrganizationDisplayName></md:Organization></md:EntityDescriptor>
+<md:EntityDescriptor entityID="https://shown.example"><md:IDPSSODescriptor><md:Extensions><mdui:UIInfo>
+  <mdui:DisplayName xml:lang="fi"> Toinen
+   yliopisto </mdui:DisplayName><mdui:DisplayName xml:lang="sv"/></mdui:UIInfo></md:Extensions></md:IDPSSODescriptor>
+</md:EntityDescriptor>
+<md:EntityDescriptor entityID="https://bare.example"/>
+</md:EntitiesDescriptor>"""
+
+
+@pytest.mark.parametrize(
+    ("text", "entity_id", "names"),
+    [
+        (NAMED, "https://shown.example", {"fi": "Toinen yliopisto"}),
+        (NAMED, "https://other.example", {"en": "Other"}),
+        (NAMED, "https://bare.example", {}),
+        (NAMED, "https://nowhere.example", {}),
+        ("<md:EntitiesDescriptor", "https://shown.example", {}),
+    ],
+)
+def test_the_display_names_of_an_entity_are_those_for_users(tmp_path, text, entity_id, names):
+    path = tmp_path / "metadata.xml"
+    path.write_text(text, "utf-8")
+
+    assert read_display_names(path, entity_id) == names
+
+
+def test_a_metadata_file_that_is_missing_has_no_names(tmp_path):
+    assert read_display_names(tmp_path / "none.xml", "https://shown.example") == {}

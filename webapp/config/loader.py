@@ -61,6 +61,8 @@ class Config:
     worker: WorkerListener
     authority: AuthorityListener
     branding: BrandingSettings
+    names: Mapping[str, str]
+    """The service's name by language, where it is not that of `service`."""
     organisations: Organisations
     organisation_settings: Mapping[str, OrganisationSettings]
     """By the organisation's id, one for each of `organisations`."""
@@ -162,6 +164,7 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, Any] 
         worker=file.worker,
         authority=file.authority,
         branding=file.branding,
+        names=MappingProxyType(file.name.model_dump(exclude_none=True)),
         organisations=Organisations.of(
             (one.organisation for one in settings),
             MappingProxyType({name: one.entity_ids for name, one in misconfigured.items()}),

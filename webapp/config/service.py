@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
@@ -28,7 +28,7 @@ from webapp.config.mail import MailSettings
 from webapp.config.orcid_client import FormerOrcidClient
 from webapp.config.secret import REFERENCE, Secret
 from webapp.config.service_provider import ServiceProviderSettings
-from webapp.config.texts import A_LANGUAGE, LANGUAGES, AccessibilitySettings, Notices, RetentionSettings
+from webapp.config.texts import A_LANGUAGE, LANGUAGES, SERVICE_NAMES, AccessibilitySettings, Notices, RetentionSettings
 from webapp.linking.return_address import ReturnNotAllowed, parse_address
 
 _REGISTRY_URLS = {registry: f"https://{registry.host}" for registry in Registry}
@@ -365,10 +365,17 @@ def _require_other_client(
     return clients
 
 
+if TYPE_CHECKING:
+    ServiceNames = Table
+else:
+    ServiceNames = SERVICE_NAMES
+
+
 class ServiceFile(Table):
     """The file of the service."""
 
     service: ServiceSettings = section()
+    name: ServiceNames = section()
     orcid: OrcidSettings = section()
     former_orcid_client: Annotated[
         tuple[FormerOrcidClient, ...], Field(strict=False), AfterValidator(_require_other_client)

@@ -24,6 +24,7 @@ Texts = Mapping[str, Mapping[str, str]]
 
 _LANGUAGE_NAMES = {"en": "English", "fi": "Finnish", "sv": "Swedish"}
 _ORGANISATION = {"en": "University of Example", "fi": "Esimerkin yliopisto", "sv": "Exempels universitet"}
+_SERVICE = {"en": "ORCID connect", "fi": "ORCID-yhdistämispalvelu", "sv": "ORCID-kopplingstjänsten"}
 _TRANSFER = {"en": "Staff register", "fi": "Henkilörekisteri", "sv": "Personalregistret"}
 
 _TEXT = "text in quotes, or in three quotes where it has several paragraphs"
@@ -47,6 +48,7 @@ def _names_table(name: str, description: str, examples: dict[str, str], *, engli
 
 
 ORGANISATION_NAMES = _names_table("Names", "The organisation's name in each language.", _ORGANISATION, english=True)
+SERVICE_NAMES = _names_table("ServiceNames", "The name of the service in each language.", _SERVICE, english=False)
 TRANSFER_LABELS = _names_table("Label", "What the pages call the transfer, in each language.", _TRANSFER, english=False)
 
 

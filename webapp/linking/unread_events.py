@@ -26,14 +26,14 @@ REASON_TEXTS: Mapping[str, str] = MappingProxyType(
             "ORCID has merged your ORCID iD into another one, which is connected to your account now."
         ),
         "suspended": gettext_noop(
-            "Your ORCID iD is not released for the time being, because ORCID has deactivated or locked it."
+            "Your ORCID iD is not shared with services for now, because ORCID has deactivated or locked it."
         ),
-        "resumed": gettext_noop("Your ORCID iD is released again, because it is in use at ORCID again."),
+        "resumed": gettext_noop("Your ORCID iD is shared with services again, because it is in use at ORCID again."),
         "merged": gettext_noop(
-            "Your organisation became part of another one, and the connection of your ORCID iD went there with it."
+            "Your organisation became part of another one, and the connection of your ORCID iD was moved there with it."
         ),
         "moved": gettext_noop("The connection of your ORCID iD was moved, because your account has a new name."),
-        "attested": gettext_noop("Another system of your organisation said which ORCID iD is yours."),
+        "attested": gettext_noop("Another system of your organisation reported your ORCID iD."),
     }
 )
 """What others did, by the event's reason, where that says more than its kind."""
@@ -41,18 +41,16 @@ REASON_TEXTS: Mapping[str, str] = MappingProxyType(
 EVENT_TEXTS: Mapping[str, str] = MappingProxyType(
     {
         "linked": gettext_noop("An ORCID iD was connected to your account."),
-        "attested-updated": gettext_noop(
-            "Your organisation updated where and when the connected ORCID iD was shown to be yours."
-        ),
+        "attested-updated": gettext_noop("Your organisation updated how and when the connected ORCID iD was verified."),
         "attestation-refused": gettext_noop(
-            "Your organisation states that another ORCID iD is yours than the one that you connected here. Nothing was "
-            "changed. You decide which iD is connected."
+            "Your organisation states a different ORCID iD for you than the one that you connected here. "
+            "Nothing was changed. You decide which iD is connected."
         ),
         "replaced": gettext_noop("The ORCID iD that is connected to your account was replaced by another one."),
         "removed": gettext_noop("The connection of your ORCID iD was removed."),
         "removal-cancelled": gettext_noop(
-            "Your account was missing in a list of your organisation's accounts, and the connection of your ORCID iD "
-            "was going to be removed. Because you have signed in, it stays."
+            "Your account was missing from a list of your organisation's accounts, so the connection of "
+            "your ORCID iD was due to be removed. You have signed in, so it stays."
         ),
         "moved": REASON_TEXTS["moved"],
         "moved-away": gettext_noop("The connection of your ORCID iD was moved to another account."),
@@ -60,22 +58,22 @@ EVENT_TEXTS: Mapping[str, str] = MappingProxyType(
         "suspended": REASON_TEXTS["suspended"],
         "resumed": REASON_TEXTS["resumed"],
         "permission-withdrawn": gettext_noop(
-            "ORCID no longer accepts the permission that you gave there, for example because you took it back. Your "
-            "ORCID iD stays connected. What we do with that permission has stopped; to allow it again, connect your iD "
-            "again."
+            "ORCID no longer accepts the permission that you gave there, for example because you withdrew "
+            "it. Your ORCID iD stays connected. We no longer use the permission. To give it again, connect "
+            "your iD again."
         ),
         "affiliation-withdrawn": gettext_noop(
             "Your organisation no longer writes to your ORCID record. The entry that it wrote there is being ended."
         ),
-        "deprovisioned": gettext_noop("What you had begun here was deleted."),
+        "deprovisioned": gettext_noop("What you had started here was deleted."),
         "erasure-requested": gettext_noop("Everything about you here is going to be erased."),
     }
 )
 """What others did to a link, by the event's kind; of other kinds the person is not told here."""
 
 _REPORTED_TEXT = gettext_noop(
-    "A system of your organisation reported that ORCID does not accept any more what you had allowed there. Your ORCID "
-    "iD stays connected. To allow it again, connect your iD again."
+    "A system of your organisation reported that ORCID no longer accepts the permission you gave there. "
+    "Your ORCID iD stays connected. To give permission again, connect your iD again."
 )
 _CLAIM_TEXT = gettext_noop("The connection of the ORCID iD that you claimed was moved to your account.")
 

@@ -17,12 +17,13 @@ from email.utils import format_datetime, make_msgid
 from types import MappingProxyType
 
 from sql.errors import StoreUnavailable
-from sql.records import Delivery, Mail, MailKind
+from sql.records import Delivery, DeliveryState, Mail, MailKind
 from sql.store import Store
 from webapp.config.organisation import OrganisationSettings
 from webapp.i18n.language import Language, gettext_noop
 from webapp.log import log
-from webapp.pages.delivery_status import ON_ITS_WAY, TEXTS
+from webapp.pages.delivery_status import delivery_text
+from webapp.pages.support_messages import delivery_message
 
 THREAD = "mail"
 """Name of the sending thread."""
@@ -36,7 +37,7 @@ SMTP_TIMEOUT = 10.0
 _PERMANENT = 500
 
 RECEIPT = gettext_noop("Receipt of what you agreed to")
-ANSWERED = gettext_noop("What your organisation answered")
+ANSWERED = gettext_noop("Delivery of your ORCID iD")
 
 Lines = list[str]
 
@@ -82,6 +83,10 @@ class MailComposer:
     public_url: str
     sender: str
     zone: tzinfo
+    contact: str = ""
+    """Whom to contact where an organisation has no help of its own."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """The service's name by language, where it is not `name`."""
 
     def compose(self, mail: Mail, now: datetime) -> EmailMessage | None:
         """Compose the message of a mail.
@@ -95,7 +100,8 @@ class MailComposer:
             return None
         subject, lines = said
         message = EmailMessage()
-        message["Subject"] = f"{self.name}: {language.gettext(subject)}"
+        name = self.names.get(language.code, self.name)
+        message["Subject"] = f"{name}: {language.gettext(subject)}"
         message["From"] = self.sender
         message["To"] = mail.address
         message["Date"] = format_datetime(now)
@@ -103,12 +109,8 @@ class MailComposer:
         message["Content-Language"] = language.code
         message["Auto-Submitted"] = "auto-generated"
         when = language.format_datetime(mail.requested_at, self.zone)
-        asked = language.gettext(
-            "You asked for this e-mail on %(when)s. We have forgotten your address now.", when=when
-        )
-        message.set_content(
-            "\n".join([*lines, "", "-- ", self.name, self.public_url, asked]) + "\n", cte="quoted-printable"
-        )
+        asked = language.gettext("You asked for this e-mail on %(when)s. We have now deleted your address.", when=when)
+        message.set_content("\n".join([*lines, "", "-- ", name, self.public_url, asked]) + "\n", cte="quoted-printable")
         return message
 
     def receipt(self, mail: Mail, language: Language) -> tuple[str, Lines] | None:
@@ -134,7 +136,7 @@ class MailComposer:
             "",
             gettext("Remove the connection at any time, at this address:"),
             f"{self.public_url}/me/remove",
-            gettext("What happens to your data is told in the privacy notice:"),
+            gettext("How your data is used is described in the privacy notice:"),
             f"{self.public_url}/privacy",
         ]
 
@@ -147,16 +149,26 @@ class MailComposer:
         if not own:
             return None
         lines = [line for each in own for line in (*self._answer(each, language), "")]
-        return ANSWERED, [*lines, language.gettext("How it stands you see on your own page:"), f"{self.public_url}/me"]
+        return ANSWERED, [*lines, language.gettext("Check the status on your page:"), f"{self.public_url}/me"]
 
     def _answer(self, delivery: Delivery, language: Language) -> Lines:
-        words = TEXTS.get((delivery.state, delivery.outcome or ""), ON_ITS_WAY)
         said = "".join(each if each.isprintable() else " " for each in delivery.message)
-        told = [f"  {language.gettext('It says:')} {said}"] if said else []
         settings = self.organisation_settings.get(delivery.organisation)
         label = settings.transfer_label(delivery.transfer, language.code) if settings else ""
-        name = label or f"{language.gettext('Interface')} {delivery.transfer}"
-        return [f"{name}: {language.gettext(words)}", *told]
+        address = (settings.organisation.help if settings else "") or self.contact
+        system = label or f"{language.gettext('System')} {delivery.transfer}"
+        lines = [f"{system}: {language.gettext(delivery_text(delivery), help=address)}"]
+        if delivery.state is not DeliveryState.DEAD_LETTER:
+            return [*lines, f"  {language.gettext('Response:')} {said}"] if said else lines
+        at = delivery.finished_at or delivery.created_at
+        facts = {
+            "service": self.names.get(language.code, self.name),
+            "url": self.public_url,
+            "system": label or delivery.transfer,
+            "when": language.format_datetime(at, self.zone),
+        }
+        message = delivery_message(language, delivery.change, facts, address, said)
+        return [*lines, "", *(f"  {line}".rstrip() for line in message.body.split("\n"))]
 
 
 _KINDS: Mapping[MailKind, Callable[[MailComposer, Mail, Language], tuple[str, Lines] | None]] = MappingProxyType(

@@ -32,13 +32,14 @@ if TYPE_CHECKING:
 _INCIDENT_NUMBER = re.compile(r"[0-9a-f]{8}", re.ASCII)
 _COUNT = re.compile(r"\d{1,9}", re.ASCII)
 
-LOOKUP_FAILED = gettext_noop("ORCID does not tell the state of this iD just now. Nothing was changed.")
+LOOKUP_FAILED = gettext_noop("ORCID cannot tell the status of this iD right now. Nothing was changed.")
 LOOKUP_PAUSED = gettext_noop(
-    "ORCID was not asked: it had asked us to wait, or got enough look-ups today. Try again later. Nothing was changed."
+    "ORCID was not asked: it has asked us to wait, or today's limit of look-ups is reached. Try again "
+    "later. Nothing was changed."
 )
-CLAIM_OVER = gettext_noop("This claim is over: it was decided on, or nobody did so in time. Nothing was changed.")
+CLAIM_OVER = gettext_noop("This claim has ended: it was decided, or nobody decided in time. Nothing was changed.")
 CLAIMANT_LINKED = gettext_noop(
-    "The account that claims the iD has connected another one meanwhile. Nothing was changed."
+    "The account that claims the iD has connected another one in the meantime. Nothing was changed."
 )
 STATES = {
     State.HIDDEN: gettext_noop("hidden: only its test accounts may connect"),
@@ -50,7 +51,7 @@ STATES = {
 DELIVERY_STATES = {
     "waiting": gettext_noop("waiting"),
     "done": gettext_noop("arrived"),
-    "dead-letter": gettext_noop("given up"),
+    "dead-letter": gettext_noop("failed"),
 }
 """Messages of the catalogues for the states of a delivery."""
 
@@ -150,7 +151,7 @@ def submit_search(context: AppContext, request: PageRequest) -> Page:
     try:
         result = _find_person(context, request, permissions)
     except IncompleteSearch as error:
-        return _search_page(request, permissions, error=error.message, status=422)
+        return _search_page(request, permissions, error=error.message, error_field=error.field, status=422)
     return _search_page(request, permissions, result=result)
 
 
@@ -163,7 +164,7 @@ def check_record(context: AppContext, request: PageRequest) -> Page:
     try:
         result = _find_person(context, request, permissions)
     except IncompleteSearch as error:
-        return _search_page(request, permissions, error=error.message, status=422)
+        return _search_page(request, permissions, error=error.message, error_field=error.field, status=422)
     problem = ""
     if result.link is not None:
         try:
@@ -185,7 +186,7 @@ def confirm_claim(context: AppContext, request: PageRequest) -> Page:
     try:
         result = _find_person(context, request, permissions)
     except IncompleteSearch as error:
-        return _search_page(request, permissions, error=error.message, status=422)
+        return _search_page(request, permissions, error=error.message, error_field=error.field, status=422)
     change, link, reason, by = None, result.link, result.search.reason, requester(request.person)
     try:
         claim = request.form.get("claim", "")
@@ -216,6 +217,7 @@ def _search_page(  # noqa: PLR0913 - what the page shows
     *,
     result: SearchResult | None = None,
     error: str = "",
+    error_field: str = "",
     status: int = 200,
     moved: bool = False,
 ) -> Page:
@@ -223,6 +225,7 @@ def _search_page(  # noqa: PLR0913 - what the page shows
         "organisations": permissions.sorted_by_name(request.language.code),
         "found": result,
         "error": error,
+        "error_field": error_field,
         "moved": moved,
         "form": {} if result else request.form,
         "states": DELIVERY_STATES,

@@ -28,10 +28,10 @@ MAX_DELIVERIES = 20
 MAX_REASON_LENGTH = 200
 _MAX_QUERY_LENGTH = 512
 
-NO_REASON = gettext_noop("Say why you are looking: the reason is kept, and the person can read it.")
-NO_PERSON = gettext_noop("Say whom you look for: an account, or an ORCID iD.")
+NO_REASON = gettext_noop("Enter a reason. It is stored, and the person can read it.")
+NO_PERSON = gettext_noop("Enter an account or an ORCID iD.")
 NO_ORGANISATION = gettext_noop("Choose an organisation.")
-UNREADABLE = gettext_noop("The reason or the account is too long, or holds characters that cannot be seen.")
+UNREADABLE = gettext_noop("The reason or the account is too long or contains invisible characters.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,13 @@ class SearchResult:
 class IncompleteSearch(ValueError):
     """A field of the form is missing or not valid.
 
-    `message` is a message of the catalogues.
+    `message` is a message of the catalogues, and `field` the name of the field.
     """
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, field: str) -> None:
         super().__init__(message)
         self.message = message
+        self.field = field
 
 
 def parse_search(form: Mapping[str, str], permissions: Permissions) -> PersonSearch:
@@ -74,12 +75,15 @@ def parse_search(form: Mapping[str, str], permissions: Permissions) -> PersonSea
         NotPermitted: If the person may not see the organisation.
     """
     name, text, reason = (form.get(field, "").strip(OWS) for field in ("organisation", "whom", "reason"))
-    for value, message in ((name, NO_ORGANISATION), (text, NO_PERSON), (reason, NO_REASON)):
+    for field, value, message, most in (
+        ("organisation", name, NO_ORGANISATION, _MAX_QUERY_LENGTH),
+        ("whom", text, NO_PERSON, _MAX_QUERY_LENGTH),
+        ("reason", reason, NO_REASON, MAX_REASON_LENGTH),
+    ):
         if not value:
-            raise IncompleteSearch(message)
-    too_long = len(text) > _MAX_QUERY_LENGTH or len(reason) > MAX_REASON_LENGTH
-    if too_long or not (is_visible(text) and is_visible(reason)):
-        raise IncompleteSearch(UNREADABLE)
+            raise IncompleteSearch(message, field)
+        if len(value) > most or not is_visible(value):
+            raise IncompleteSearch(UNREADABLE, field)
     return PersonSearch(permissions.organisation(name), text, reason)
 
 

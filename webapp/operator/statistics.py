@@ -41,13 +41,13 @@ class Column:
 COLUMNS = (
     Column("started", gettext_noop("Started"), (STARTED,)),
     Column("declined", gettext_noop("Declined"), (("attempt", "declined"),)),
-    Column("problems", gettext_noop("Problems"), tuple(("attempt", word) for word in PROBLEMS_BY_CODE)),
+    Column("problems", gettext_noop("Failed attempts"), tuple(("attempt", word) for word in PROBLEMS_BY_CODE)),
     Column("linked", gettext_noop("Linked"), (("event", "linked"),)),
     Column("replaced", gettext_noop("Replaced"), (("event", "replaced"),)),
     Column("removed", gettext_noop("Removed"), (("event", "removed"),)),
     Column("delivered", gettext_noop("Delivered"), (("event", "delivered"),)),
-    Column("dead-letter", gettext_noop("Given up"), (("event", "dead-letter"),)),
-    Column("released", gettext_noop("Release first seen"), (("event", "release-seen"),)),
+    Column("dead-letter", gettext_noop("Failed"), (("event", "dead-letter"),)),
+    Column("released", gettext_noop("Release first confirmed"), (("event", "release-seen"),)),
 )
 
 

@@ -34,6 +34,11 @@ def no_delivery(_change: Change) -> None:
     """Do nothing: the worker delivers the change."""
 
 
+def no_names(_entity_id: str) -> Mapping[str, str]:
+    """Return no names: no metadata is configured."""
+    return {}
+
+
 def no_lookup(_orcid_id: OrcidId, _now: datetime) -> None:
     """Raise LookupFailed: no look-ups at ORCID are configured.
 
@@ -57,6 +62,8 @@ class AppContext:
     public_url: str
     deliver_now: DeliverNow = no_delivery
     check_record: CheckRecord = no_lookup
+    display_names: Callable[[str], Mapping[str, str]] = no_names
+    """Returns the names of an entity in the federation's metadata, by language."""
     admin_access: AdminAccess = field(default_factory=AdminAccess)
     mail_enabled: bool = False
     operator_texts: OperatorTexts = field(default_factory=OperatorTexts)

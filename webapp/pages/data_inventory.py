@@ -33,7 +33,7 @@ SOURCES: Mapping[DataSource, str] = MappingProxyType(
         DataSource.ORCID: gettext_noop("From ORCID"),
         DataSource.PERSON: gettext_noop("From you"),
         DataSource.SERVICE: gettext_noop("From this service"),
-        DataSource.INTERFACE: gettext_noop("From your organisation's interface"),
+        DataSource.INTERFACE: gettext_noop("From your organisation's system"),
     }
 )
 """The sources, as pages name them."""
@@ -115,7 +115,7 @@ class Section:
 
 
 INACTIVE_RETENTION_TEXT = gettext_noop(
-    "Once nothing is connected any more, it goes by itself %(days)s days after the last that happened."
+    "When nothing is connected any more, it is deleted automatically %(days)s days after the last event."
 )
 
 FILE_ONLY_FIELDS = frozenset({"id", "person_key", "digest", "hash"})
@@ -163,23 +163,23 @@ REASONS: Labels = MappingProxyType(
         "resumed": gettext_noop("the iD is in use at ORCID again"),
         "merged": gettext_noop("your organisation became part of another one"),
         "moved": gettext_noop("your account has a new name"),
-        "attested": gettext_noop("another system of your organisation said so"),
+        "attested": gettext_noop("reported by another system of your organisation"),
     }
 )
 """Why a change was made that the person did not make."""
 STATES: Labels = MappingProxyType(
-    {"waiting": gettext_noop("waiting"), "done": gettext_noop("done"), "dead-letter": gettext_noop("given up")}
+    {"waiting": gettext_noop("waiting"), "done": gettext_noop("done"), "dead-letter": gettext_noop("failed")}
 )
 OUTCOMES: Labels = MappingProxyType(
     {
         **KINDS,
         "unchanged": gettext_noop("it was connected already"),
-        "declined": gettext_noop("you did not give ORCID your permission"),
+        "declined": gettext_noop("you did not give permission at ORCID"),
         "cancelled": gettext_noop("you chose not to connect the iD"),
         "held-by-someone-else": gettext_noop("the iD is connected to another account"),
         "orcid-refused": gettext_noop("ORCID did not accept the answer"),
         "orcid-unavailable": gettext_noop("ORCID did not answer"),
-        "orcid-misconfigured": gettext_noop("this service could not talk to ORCID"),
+        "orcid-misconfigured": gettext_noop("this service could not connect to ORCID"),
         "orcid-client-changed": gettext_noop("the settings had changed in the meantime"),
         "empty-callback": gettext_noop("ORCID sent no answer"),
     }
@@ -187,52 +187,54 @@ OUTCOMES: Labels = MappingProxyType(
 """How an attempt ended."""
 ANSWERS: Labels = MappingProxyType(
     {
-        "stored": gettext_noop("it has been stored"),
-        "already-there": gettext_noop("it was there already"),
-        "superseded": gettext_noop("later news came in its place"),
+        "stored": gettext_noop("delivered"),
+        "already-there": gettext_noop("already up to date"),
+        "superseded": gettext_noop("replaced by a later change"),
         "unknown-person": gettext_noop("the account is not known there"),
-        "conflict": gettext_noop("something else is held there"),
-        "refused": gettext_noop("it was refused"),
-        "temporary": gettext_noop("no answer for the time being"),
-        "misconfigured": gettext_noop("it could not be taken"),
+        "conflict": gettext_noop("a different record exists there"),
+        "refused": gettext_noop("it was rejected"),
+        "temporary": gettext_noop("no response yet"),
+        "misconfigured": gettext_noop("it could not be received"),
     }
 )
 """What an interface answered."""
 EVENTS: Labels = MappingProxyType(
     {
         **OUTCOMES,
-        "delivered": gettext_noop("an interface of your organisation took a change"),
-        "dead-letter": gettext_noop("an interface of your organisation did not take a change, and we stopped trying"),
-        "permission-withdrawn": gettext_noop("ORCID did not accept any more what you had permitted there"),
+        "delivered": gettext_noop("a system of your organisation received a change"),
+        "dead-letter": gettext_noop(
+            "a change could not be delivered to a system of your organisation, and we stopped trying"
+        ),
+        "permission-withdrawn": gettext_noop("ORCID no longer accepted the permission you gave there"),
         "deprovisioned": gettext_noop("your organisation said that you have left"),
         "suspended": gettext_noop("ORCID has deactivated or locked the iD, and it is not released"),
         "resumed": gettext_noop("the iD is in use at ORCID again, and it is released"),
-        "removal-cancelled": gettext_noop("your connection was going to be removed, and stays"),
-        "attested-again": gettext_noop("your connection was going to be removed, and stays"),
-        "authenticated": gettext_noop("you connected the iD yourself, which your organisation had connected before"),
-        "attested-updated": gettext_noop("your organisation updated where and when the iD was shown to be yours"),
-        "attestation-refused": gettext_noop("your organisation stated that another iD is yours; nothing was changed"),
-        "release-seen": gettext_noop("your organisation was seen to release the iD"),
+        "removal-cancelled": gettext_noop("your connection was due to be removed, but stays"),
+        "attested-again": gettext_noop("your connection was due to be removed, but stays"),
+        "authenticated": gettext_noop("you connected the iD yourself, after your organisation had connected it"),
+        "attested-updated": gettext_noop("your organisation updated how and when the iD was verified"),
+        "attestation-refused": gettext_noop("your organisation stated a different iD for you; nothing was changed"),
+        "release-seen": gettext_noop("we noticed that your organisation shares the iD"),
         "moved-away": gettext_noop("moved to another account of yours"),
         "given-away": gettext_noop("moved to another account"),
-        "reassigned": gettext_noop("the account was given to somebody else"),
+        "reassigned": gettext_noop("the account was given to someone else"),
         "erasure-requested": gettext_noop("everything about you is to be erased"),
         "affiliation-permitted": gettext_noop("you agreed that your organisation writes to your ORCID record"),
-        "affiliation-withdrawn": gettext_noop("it was stopped that your organisation writes to your ORCID record"),
+        "affiliation-withdrawn": gettext_noop("your organisation stopped writing to your ORCID record"),
         "affiliation-written": gettext_noop("your organisation wrote an entry to your ORCID record"),
         "affiliation-closed": gettext_noop("the entry on your ORCID record got an end date"),
         "affiliation-removed": gettext_noop("the entry is not on your ORCID record any more"),
         "affiliation-left": gettext_noop(
             "your organisation already has an entry on your ORCID record, so none was added"
         ),
-        "affiliation-deleted": gettext_noop("you had deleted the entry at ORCID, and it is not written again"),
+        "affiliation-deleted": gettext_noop("you had deleted the entry at ORCID, so it is not written again"),
         "person-looked-up": gettext_noop("a system of your organisation asked which account has the iD"),
         "orcid-token-read": gettext_noop(
             "a system of your organisation fetched the access that you permitted at ORCID"
         ),
-        "permitted": gettext_noop("you permitted something at ORCID, beside learning the iD"),
-        "permissions-removed": gettext_noop("you took back what you had permitted at ORCID"),
-        "person-searched": gettext_noop("somebody who looks after this service looked at your connection"),
+        "permitted": gettext_noop("you permitted more at ORCID than sharing your iD"),
+        "permissions-removed": gettext_noop("you withdrew the permission that you gave at ORCID"),
+        "person-searched": gettext_noop("an operator of this service viewed your connection"),
     }
 )
 """What happened, by the kind of the audit event."""
@@ -243,16 +245,16 @@ FACTS: Labels = MappingProxyType(
         "account": gettext_noop("Account"),
         "previous_account": gettext_noop("Account before"),
         "link": gettext_noop("Number of the connection"),
-        "source": gettext_noop("Where the iD was shown to be yours"),
-        "previous_source": gettext_noop("Where it had been shown to be yours before"),
-        "authenticated_at": gettext_noop("When it was shown to be yours"),
+        "source": gettext_noop("How the iD was verified"),
+        "previous_source": gettext_noop("How it was verified before"),
+        "authenticated_at": gettext_noop("When it was verified"),
         "consent": gettext_noop("Version and language of what you agreed to"),
         "reason": gettext_noop("Reason"),
-        "record": gettext_noop("State of the iD at ORCID"),
-        "transfer": gettext_noop("Interface"),
+        "record": gettext_noop("Status of the iD at ORCID"),
+        "transfer": gettext_noop("System"),
         "change": gettext_noop("Number of the change"),
-        "outcome": gettext_noop("What came of it"),
-        "message": gettext_noop("What the interface said"),
+        "outcome": gettext_noop("Result"),
+        "message": gettext_noop("What the system answered"),
         "attempt": gettext_noop("Number of the visit"),
         "scope": gettext_noop("What it allows, in ORCID's words"),
         "account_issued_at": gettext_noop("When your account was issued"),
@@ -264,7 +266,7 @@ FACTS: Labels = MappingProxyType(
         "into": gettext_noop("Organisation since then"),
         "section": gettext_noop("Section of your ORCID record"),
         "put_code": gettext_noop("Number of the entry at ORCID"),
-        "client": gettext_noop("By whose client ORCID was asked"),
+        "client": gettext_noop("Whose ORCID client was used"),
     }
 )
 """The meaning of a fact of an audit event, by its name."""
@@ -305,18 +307,18 @@ FACT_VALUES: Labels = MappingProxyType(
         "moved by the organisation": gettext_noop("your organisation moved it"),
         "given by the holder": gettext_noop("the account that had the iD gave it away"),
         "moved by the person": gettext_noop("you moved it"),
-        "account reassigned": gettext_noop("the account was given to somebody else"),
+        "account reassigned": gettext_noop("the account was given to someone else"),
         "kept for long enough": gettext_noop("it was kept for long enough"),
         "signed in": gettext_noop("you signed in"),
         "left the organisation": gettext_noop("you left the organisation"),
-        "no longer attested by the organisation": gettext_noop("your organisation's system has it no more"),
+        "no longer attested by the organisation": gettext_noop("it is no longer in your organisation's system"),
     }
 )
 """Texts for facts of audit events whose values are codes of the program."""
 MAIL_KINDS: Labels = MappingProxyType(
     {
         "receipt": gettext_noop("what you agreed to"),
-        "delivery-report": gettext_noop("whether your organisation's interfaces took it"),
+        "delivery-report": gettext_noop("whether your organisation's systems received it"),
     }
 )
 RELEASES: Labels = MappingProxyType(
@@ -332,29 +334,31 @@ NEVER_SHOWN: Mapping[str, str] = MappingProxyType(
     {
         "attempts.state_hash": gettext_noop("the fingerprint of a secret that went to ORCID and back"),
         "attempts.browser_hash": gettext_noop("the fingerprint of a secret in your browser's cookie"),
-        "deliveries.lease_expires_at": gettext_noop("which of our machines is at work on a delivery, and until when"),
+        "deliveries.lease_expires_at": gettext_noop("which of our servers is processing a delivery, and until when"),
         "orcid_tokens.sealed": gettext_noop("the permission at ORCID itself, encrypted"),
         "orcid_tokens.lease_expires_at": gettext_noop(
-            "which of our machines is giving a permission back to ORCID, and until when"
+            "which of our servers is revoking a permission at ORCID, and until when"
         ),
         "orcid_tokens.leased_by": gettext_noop(
-            "which of our machines is giving a permission back to ORCID, and until when"
+            "which of our servers is revoking a permission at ORCID, and until when"
         ),
-        "deliveries.leased_by": gettext_noop("which of our machines is at work on a delivery, and until when"),
-        "links.next_check_at": gettext_noop("when ORCID is asked next whether the iD is in use"),
-        "links.consent_digest": gettext_noop("under which number the text you agreed to is filed"),
-        "consent_texts.digest": gettext_noop("under which number the text you agreed to is filed"),
-        "affiliation_permissions.consent_digest": gettext_noop("under which number the text you agreed to is filed"),
-        "erasures.id": gettext_noop("under which number your wish to be erased is filed"),
+        "deliveries.leased_by": gettext_noop("which of our servers is processing a delivery, and until when"),
+        "links.next_check_at": gettext_noop("when the status of the iD is next checked at ORCID"),
+        "links.consent_digest": gettext_noop("the number of the text you agreed to"),
+        "consent_texts.digest": gettext_noop("the number of the text you agreed to"),
+        "affiliation_permissions.consent_digest": gettext_noop("the number of the text you agreed to"),
+        "erasures.id": gettext_noop("the number of your erasure request"),
         "erasures.uses_feed": gettext_noop("whether your organisation fetches removals by itself"),
         **dict.fromkeys(
             (
                 f"pending_removals.{column}"
                 for column in ("link_id", "actor", "source", "credential", "requested_at", "due_at")
             ),
-            gettext_noop("that your connection is going to be removed, because a list of your organisation lacks it"),
+            gettext_noop(
+                "that your connection is due to be removed, because it is missing from a list of your organisation"
+            ),
         ),
-        "erasures.finished_at": gettext_noop("when an erasure was done; its line names nobody by then"),
+        "erasures.finished_at": gettext_noop("when an erasure was completed; the entry is anonymous by then"),
     }
 )
 """Columns about a person that are neither on the page nor in the file, and what they hold."""
@@ -391,19 +395,19 @@ TABLES = (
 _EACH_ORGANISATION = " ".join(f"{table}.organisation" for table in TABLES)
 _EACH_KEY = " ".join(f"{table}.person_key" for table in TABLES)
 
-_WITH_LINKS = gettext_noop("As long as the connection, and after it until you have everything erased.")
+_WITH_LINKS = gettext_noop("As long as the connection exists, and after that until you have everything erased.")
 _FOR_THE_FEED = gettext_noop(
     "%(changes)s days, so that your organisation can fetch it; until you have everything erased at the latest."
 )
-_NOTHING_KEPT = gettext_noop("Until a quarter of an hour after your organisation's interfaces have answered.")
+_NOTHING_KEPT = gettext_noop("Until 15 minutes after your organisation's systems have answered.")
 
 PERSON = Section(
     "you",
     gettext_noop("Who you are here"),
-    gettext_noop("To know whose ORCID iD it is, and to greet you."),
+    gettext_noop("To know whose ORCID iD it is, and to address you by name."),
     gettext_noop(
-        "Organisation and account are stored with each thing below, for as long as that. The rest is read anew at each "
-        "page you open, and not stored."
+        "Your organisation and account are stored with each record below, for as long as that record. The "
+        "rest is read each time you open a page, and not stored."
     ),
     _fields(
         "",
@@ -411,7 +415,7 @@ PERSON = Section(
         ("account", gettext_noop("Your account"), FROM_ORGANISATION, "", "account"),
         (
             "person_key",
-            gettext_noop("The form of your account by which it is found"),
+            gettext_noop("Your account in its normalised form"),
             FROM_ORGANISATION,
             _EACH_KEY,
             "key",
@@ -421,17 +425,17 @@ PERSON = Section(
         ("stable_id", gettext_noop("Your identifier that never changes"), FROM_ORGANISATION, "", "stable_id"),
         ("prior_accounts", gettext_noop("Your earlier accounts"), FROM_ORGANISATION, "", "prior_accounts"),
         ("released", gettext_noop("ORCID iDs that your organisation releases"), FROM_ORGANISATION, "", "released"),
-        ("affiliation", gettext_noop("What you are in your organisation"), FROM_ORGANISATION, "", "affiliation_text"),
+        ("affiliation", gettext_noop("Your role in your organisation"), FROM_ORGANISATION, "", "affiliation_text"),
     ),
 )
 
 LINKS = Section(
     "links",
     gettext_noop("Connected ORCID iDs"),
-    gettext_noop("So that your organisation can hold your iD and release it to the services you sign in to."),
+    gettext_noop("So that your organisation can store your iD and share it with the services you sign in to."),
     gettext_noop(
-        "As long as the connection. One that has ended stays, to show what you had agreed to, until you have "
-        "everything erased."
+        "As long as the connection exists. A connection that has ended is kept, to show what you had "
+        "agreed to, until you have everything erased."
     ),
     _fields(
         "links",
@@ -447,10 +451,10 @@ LINKS = Section(
         ("stable_id", gettext_noop("Your identifier that never changes"), FROM_ORGANISATION, "stable_id", "stable_id"),
         ("last_seen_on", gettext_noop("Day of your last visit"), FROM_SERVICE, "last_seen_on", "last_seen_on"),
         ("linked_at", gettext_noop("Connected"), FROM_SERVICE, "linked_at", "linked_at"),
-        ("source", gettext_noop("Where the iD was shown to be yours"), FROM_SERVICE, "source", "source", AUTHENTICATED),
+        ("source", gettext_noop("How the iD was verified"), FROM_SERVICE, "source", "source", AUTHENTICATED),
         (
             "authenticated_at",
-            gettext_noop("When it was shown to be yours"),
+            gettext_noop("When it was verified"),
             FROM_INTERFACE,
             "authenticated_at",
             "authenticated_at",
@@ -493,8 +497,15 @@ LINKS = Section(
             "release.state",
             RELEASES,
         ),
-        ("release_at", gettext_noop("When that was seen"), FROM_SERVICE, "release_at", "release.at"),
-        ("record", gettext_noop("State of the iD at ORCID"), FROM_ORCID, "record_state", "record.state", RECORD_STATES),
+        ("release_at", gettext_noop("When that was noticed"), FROM_SERVICE, "release_at", "release.at"),
+        (
+            "record",
+            gettext_noop("Status of the iD at ORCID"),
+            FROM_ORCID,
+            "record_state",
+            "record.state",
+            RECORD_STATES,
+        ),
         ("record_since", gettext_noop("Since when it is known"), FROM_SERVICE, "record_since", "record.since"),
         (
             "record_checked_at",
@@ -539,7 +550,7 @@ AFFILIATION_PERMISSIONS = Section(
         ("sections", gettext_noop("What is written"), FROM_ORGANISATION, "sections", "said.section_names"),
         ("department", gettext_noop("Department"), FROM_ORGANISATION, "department", "said.department"),
         ("title", gettext_noop("Title"), FROM_ORGANISATION, "title", "said.title"),
-        ("said_at", gettext_noop("Since when your organisation says so"), FROM_SERVICE, "said_at", "said_at"),
+        ("said_at", gettext_noop("Since when your organisation states it"), FROM_SERVICE, "said_at", "said_at"),
         ("refused_at", gettext_noop("Without a permission at ORCID since"), FROM_ORCID, "refused_at", "refused_at"),
         ("link", gettext_noop("Number of the connection"), FROM_SERVICE, "link_id", "link_id"),
     ),
@@ -562,10 +573,10 @@ AFFILIATIONS = Section(
             AFFILIATION_SECTIONS,
         ),
         ("orcid", gettext_noop("ORCID iD"), FROM_ORCID, "links.registry links.orcid", "orcid_id"),
-        ("state", gettext_noop("How it stands"), FROM_SERVICE, "state", "state", ITEM_STATES),
+        ("state", gettext_noop("Status"), FROM_SERVICE, "state", "state", ITEM_STATES),
         ("changed_at", gettext_noop("Since when"), FROM_SERVICE, "changed_at", "changed_at"),
         ("put_code", gettext_noop("Number of the entry at ORCID"), FROM_ORCID, "put_code", "put_code"),
-        ("client_id", gettext_noop("Written by, by the number at ORCID"), FROM_SERVICE, "client_id", "client_id"),
+        ("client_id", gettext_noop("Written by (number at ORCID)"), FROM_SERVICE, "client_id", "client_id"),
         ("link", gettext_noop("Number of the connection"), FROM_SERVICE, "link_id", "link_id"),
     ),
     erased_when_inactive=True,
@@ -573,11 +584,9 @@ AFFILIATIONS = Section(
 
 ATTEMPTS = Section(
     "attempts",
-    gettext_noop("Visits to ORCID that you began"),
-    gettext_noop("To bring you safely back from ORCID, to the browser in which you began."),
-    gettext_noop(
-        "About two days. The iD and the name that ORCID gave us are forgotten as soon as the visit has ended."
-    ),
+    gettext_noop("Visits to ORCID that you started"),
+    gettext_noop("To bring you back from ORCID safely, to the browser in which you started."),
+    gettext_noop("About two days. The iD and the name from ORCID are deleted as soon as the visit has ended."),
     _fields(
         "attempts",
         ("started_at", gettext_noop("Begun"), FROM_SERVICE, "started_at", "started_at"),
@@ -593,7 +602,7 @@ ATTEMPTS = Section(
         ("orcid", gettext_noop("ORCID iD"), FROM_ORCID, "registry orcid", "orcid_id"),
         ("orcid_name", gettext_noop("Name at ORCID"), FROM_ORCID, "orcid_name", "orcid_name"),
         ("scope", gettext_noop("What ORCID was asked for"), FROM_PERSON, "scope", "scope"),
-        ("client", gettext_noop("By whose client ORCID was asked"), FROM_SERVICE, "client_id", "client_id"),
+        ("client", gettext_noop("Whose ORCID client was used"), FROM_SERVICE, "client_id", "client_id"),
         ("return_to", gettext_noop("The service that sent you here"), FROM_PERSON, "return_to", "return_to"),
         ("answered_at", gettext_noop("Back from ORCID"), FROM_SERVICE, "consumed_at", "consumed_at"),
         ("expires_at", gettext_noop("To be finished by"), FROM_SERVICE, "expires_at", "expires_at"),
@@ -612,8 +621,8 @@ ATTEMPTS = Section(
 
 CHANGES = Section(
     "changes",
-    gettext_noop("What your organisation has to learn"),
-    gettext_noop("So that your organisation learns of each change once, and in the right order."),
+    gettext_noop("Changes that your organisation is told about"),
+    gettext_noop("So that your organisation is told of each change once, and in the right order."),
     _FOR_THE_FEED,
     _fields(
         "changes",
@@ -646,17 +655,17 @@ CHANGES = Section(
 
 DELIVERIES = Section(
     "deliveries",
-    gettext_noop("What was sent to your organisation's interfaces"),
-    gettext_noop("To get the news there whatever happens, and to show you what came of it."),
+    gettext_noop("What was sent to your organisation's systems"),
+    gettext_noop("To deliver each change reliably, and to show you the result."),
     _WITH_LINKS,
     _fields(
         "deliveries",
         ("created_at", gettext_noop("When"), FROM_SERVICE, "created_at", "created_at"),
         ("kind", gettext_noop("What happened"), FROM_SERVICE, "kind", "kind", KINDS),
-        ("transfer", gettext_noop("Interface"), FROM_SERVICE, "transfer", "transfer"),
-        ("state", gettext_noop("How it stands"), FROM_SERVICE, "state", "state", STATES),
-        ("outcome", gettext_noop("What came of it"), FROM_INTERFACE, "outcome", "outcome", ANSWERS),
-        ("message", gettext_noop("What the interface said"), FROM_INTERFACE, "message", "message"),
+        ("transfer", gettext_noop("System"), FROM_SERVICE, "transfer", "transfer"),
+        ("state", gettext_noop("Status"), FROM_SERVICE, "state", "state", STATES),
+        ("outcome", gettext_noop("Result"), FROM_INTERFACE, "outcome", "outcome", ANSWERS),
+        ("message", gettext_noop("What the system answered"), FROM_INTERFACE, "message", "message"),
         ("tries", gettext_noop("How often it was tried"), FROM_SERVICE, "tries", "tries"),
         ("queued_at", gettext_noop("Waiting since"), FROM_SERVICE, "queued_at", "queued_at"),
         ("last_try_at", gettext_noop("Last tried"), FROM_SERVICE, "last_try_at", "last_try_at"),
@@ -671,8 +680,8 @@ DELIVERIES = Section(
 FEED = Section(
     "feed",
     gettext_noop("What your organisation has fetched"),
-    gettext_noop("To know how far your organisation has come in fetching changes, yours among them."),
-    gettext_noop("As long as your organisation is connected; it is one number for all of its people."),
+    gettext_noop("To know which changes your organisation has fetched, including yours."),
+    gettext_noop("As long as your organisation is connected; it is one number for all its users."),
     _fields(
         "acknowledgements",
         ("number", gettext_noop("Fetched up to change number"), FROM_INTERFACE, "number", "number"),
@@ -682,11 +691,11 @@ FEED = Section(
 
 EVENTS_SECTION = Section(
     "events",
-    gettext_noop("Who did what"),
-    gettext_noop("To be able to show afterwards who did what. Each line is guarded against being changed."),
+    gettext_noop("Activity log"),
+    gettext_noop("To be able to show later who did what. Each entry is protected against changes."),
     gettext_noop(
-        "As long as the connection, and after it until you have everything erased. What stays then is a line "
-        "that names nobody, so that the lines around it can still be proven."
+        "As long as the connection exists, and after that until you have everything erased. An anonymous "
+        "entry then remains, so that the entries around it can still be verified."
     ),
     _fields(
         "events",
@@ -694,21 +703,21 @@ EVENTS_SECTION = Section(
         ("kind", gettext_noop("What happened"), FROM_SERVICE, "kind", "kind", EVENTS),
         ("actor", gettext_noop("Who did it"), FROM_SERVICE, "actor", "actor", ACTORS),
         ("facts", gettext_noop("About it"), FROM_SERVICE, "facts", "facts"),
-        ("number", gettext_noop("Number of the line"), FROM_SERVICE, "number", "number"),
-        ("digest", gettext_noop("Fingerprint of the line"), FROM_SERVICE, "digest", "digest"),
-        ("hash", gettext_noop("Fingerprint of all lines up to it"), FROM_SERVICE, "hash", "hash"),
+        ("number", gettext_noop("Number of the entry"), FROM_SERVICE, "number", "number"),
+        ("digest", gettext_noop("Fingerprint of the entry"), FROM_SERVICE, "digest", "digest"),
+        ("hash", gettext_noop("Fingerprint of all entries up to it"), FROM_SERVICE, "hash", "hash"),
     ),
     erased_when_inactive=True,
 )
 
 READ_EVENTS = Section(
     "read_events",
-    gettext_noop("What you have confirmed to have read"),
-    gettext_noop("To tell you of each thing that others did to your connection, until you have read it."),
+    gettext_noop("What you have confirmed as read"),
+    gettext_noop("To tell you what others did to your connection, until you have read it."),
     _WITH_LINKS,
     _fields(
         "read_events",
-        ("number", gettext_noop("Up to number of the line"), FROM_PERSON, "event_number", "number"),
+        ("number", gettext_noop("Up to entry number"), FROM_PERSON, "event_number", "number"),
         ("at", gettext_noop("When"), FROM_SERVICE, "at", "at"),
     ),
     erased_when_inactive=True,
@@ -716,14 +725,14 @@ READ_EVENTS = Section(
 
 ERASURE = Section(
     "erasure",
-    gettext_noop("Your wish to have everything erased"),
-    gettext_noop("To finish it once your organisation has learnt that the connection is gone."),
+    gettext_noop("Your erasure request"),
+    gettext_noop("To complete it once your organisation has been told that the connection has ended."),
     gettext_noop("Until it is done."),
     _fields(
         "erasures",
         ("requested_at", gettext_noop("When you asked"), FROM_PERSON, "requested_at", "requested_at"),
         ("change_number", gettext_noop("Up to change number"), FROM_SERVICE, "change_number", "change_number"),
-        ("event_number", gettext_noop("Up to line number"), FROM_SERVICE, "event_number", "event_number"),
+        ("event_number", gettext_noop("Up to log entry number"), FROM_SERVICE, "event_number", "event_number"),
     ),
 )
 
@@ -732,13 +741,14 @@ MAILS = Section(
     gettext_noop("E-mail that you asked for"),
     gettext_noop("To send it to you, once."),
     gettext_noop(
-        "The address until it is sent, or given up a day after the first try. That it was sent is kept as long as the "
-        "connection, and after it until you have everything erased."
+        "The address is deleted when the e-mail is sent, or when we stop trying after a day. The fact that "
+        "it was sent is kept as long as the connection exists, and after that until you have everything "
+        "erased."
     ),
     _fields(
         "mails",
         ("requested_at", gettext_noop("When you asked"), FROM_PERSON, "requested_at", "requested_at"),
-        ("kind", gettext_noop("What about"), FROM_PERSON, "kind", "kind", MAIL_KINDS),
+        ("kind", gettext_noop("Subject"), FROM_PERSON, "kind", "kind", MAIL_KINDS),
         ("address", gettext_noop("E-mail address"), FROM_PERSON, "address", "address"),
         ("language", gettext_noop("Language of the e-mail"), FROM_PERSON, "language", "language"),
         ("tries", gettext_noop("How often it was tried"), FROM_SERVICE, "tries", "tries"),
@@ -762,12 +772,12 @@ ORCID_TOKENS = Section(
     "orcid_tokens",
     gettext_noop("Permissions that you gave at ORCID"),
     gettext_noop(
-        "To give them back to ORCID when they are not needed any more, and for what you allowed, if you allowed more "
-        "than to read your ORCID iD."
+        "To revoke them at ORCID when they are no longer needed, and for what you permitted, if you "
+        "permitted more than reading your ORCID iD."
     ),
     gettext_noop(
-        "As long as the connection, and after it until ORCID has taken them back. That there was one is kept 30 days "
-        "longer."
+        "As long as the connection exists, and after that until they are revoked at ORCID. The fact that "
+        "there was one is kept for 30 more days."
     ),
     _fields(
         "orcid_tokens",
@@ -776,37 +786,37 @@ ORCID_TOKENS = Section(
         ("scope", gettext_noop("What it allows, in ORCID's words"), FROM_ORCID, "scope", "scope"),
         (
             "client_id",
-            gettext_noop("To whom, by the number at ORCID"),
+            gettext_noop("To whom (number at ORCID)"),
             FROM_SERVICE,
             "client_id orcid_tokens.organisation",
             "client_id",
         ),
-        ("expires_at", gettext_noop("When it ends by itself"), FROM_ORCID, "expires_at", "expires_at"),
+        ("expires_at", gettext_noop("When it expires"), FROM_ORCID, "expires_at", "expires_at"),
         (
             "withdrawn_at",
-            gettext_noop("When ORCID did not accept it any more"),
+            gettext_noop("When ORCID stopped accepting it"),
             FROM_ORCID,
             "withdrawn_at",
             "withdrawn_at",
         ),
         (
             "revocation_due_at",
-            gettext_noop("To be given back since"),
+            gettext_noop("To be revoked since"),
             FROM_SERVICE,
             "revocation_due_at",
             "revocation_due_at",
         ),
-        ("outcome", gettext_noop("What came of it"), FROM_ORCID, "outcome", "outcome", REVOCATIONS),
+        ("outcome", gettext_noop("Result"), FROM_ORCID, "outcome", "outcome", REVOCATIONS),
         ("tries", gettext_noop("How often it was tried"), FROM_SERVICE, "tries", "tries"),
         ("next_try_at", gettext_noop("Due"), FROM_SERVICE, "next_try_at", "next_try_at"),
-        ("revoked_at", gettext_noop("Given back"), FROM_ORCID, "revoked_at", "revoked_at"),
+        ("revoked_at", gettext_noop("Revoked"), FROM_ORCID, "revoked_at", "revoked_at"),
         ("link", gettext_noop("Number of the connection"), FROM_SERVICE, "link", "link"),
         ("attempt", gettext_noop("Number of the visit"), FROM_SERVICE, "attempt", "attempt"),
         ("id", gettext_noop("Number of the record"), FROM_SERVICE, "id", "id"),
     ),
     gettext_noop(
-        "Until a quarter of an hour after your organisation's interfaces have answered, and then until ORCID has taken "
-        "them back. That there was one is kept 30 days longer, and names nobody."
+        "Until 15 minutes after your organisation's systems have answered, and then until they are revoked "
+        "at ORCID. The fact that there was one is kept anonymously for 30 more days."
     ),
 )
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
-from sql.records import ChangeKind, DeliveryState, PersonStatus
+from sql.records import Change, ChangeKind, Delivery, DeliveryState, PersonStatus
 from webapp.config.organisation import OrganisationSettings
 from webapp.i18n.language import gettext_noop
 
@@ -16,33 +16,43 @@ ON_ITS_WAY = gettext_noop("It is on its way.")
 
 TEXTS: Mapping[tuple[DeliveryState, str], str] = MappingProxyType(
     {
-        (DeliveryState.DONE, "stored"): gettext_noop("It has been stored."),
-        (DeliveryState.DONE, "already-there"): gettext_noop("It knew that already."),
-        (DeliveryState.DONE, "superseded"): gettext_noop("It has been told of a later change."),
+        (DeliveryState.DONE, "stored"): gettext_noop("Received."),
+        (DeliveryState.DONE, "already-there"): gettext_noop("Already up to date."),
+        (DeliveryState.DONE, "superseded"): gettext_noop("A later change was sent instead."),
         (DeliveryState.WAITING, "temporary"): gettext_noop(
-            "It does not answer just now. Nothing is lost: we keep trying for three days."
+            "This system is not responding right now. We will keep trying for three days."
         ),
         (DeliveryState.WAITING, "misconfigured"): gettext_noop(
-            "It cannot take this just now. Nothing is lost: we keep trying for three days."
+            "This system cannot accept updates right now. We will keep trying for three days."
         ),
         (DeliveryState.DEAD_LETTER, "unknown-person"): gettext_noop(
-            "It does not know your account. Tell your organisation's help what it says below."
+            "This system does not know your account. Contact %(help)s and quote the message below."
         ),
         (DeliveryState.DEAD_LETTER, "conflict"): gettext_noop(
-            "It holds something else for you or for this iD. Tell your organisation's help what it says below."
+            "This system has a different record for you or for this iD. Contact %(help)s and quote the message below."
         ),
         (DeliveryState.DEAD_LETTER, "refused"): gettext_noop(
-            "It refused to take this. Tell your organisation's help what it says below."
+            "This system rejected the update. Contact %(help)s and quote the message below."
         ),
         (DeliveryState.DEAD_LETTER, "temporary"): gettext_noop(
-            "It did not answer for three days, so we stopped trying. Tell your organisation's help."
+            "This system did not respond for three days, so we have stopped trying. Contact %(help)s and "
+            "quote the message below."
         ),
         (DeliveryState.DEAD_LETTER, "misconfigured"): gettext_noop(
-            "It could not take this for three days, so we stopped trying. Tell your organisation's help."
+            "Delivery failed for three days, so we have stopped trying. Contact %(help)s and quote the message below."
         ),
     }
 )
-"""What a person is told about a delivery, by state and outcome."""
+"""What a person is told about a delivery, by state and outcome; `help` is whom to contact."""
+REMOVED = gettext_noop("Removed.")
+"""The text of a removal that a transfer has stored."""
+
+
+def delivery_text(delivery: Delivery) -> str:
+    """Return the sentence of the catalogues about a delivery."""
+    if delivery.kind is ChangeKind.REMOVED and (delivery.state, delivery.outcome) == (DeliveryState.DONE, "stored"):
+        return REMOVED
+    return TEXTS.get((delivery.state, delivery.outcome or ""), ON_ITS_WAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,8 @@ class TransferStatus:
     """What the receiver answered: plain text from outside."""
     state: DeliveryState
     at: datetime | None
+    change: Change | None = None
+    """The change that is delivered; None if it has been deleted."""
 
     @property
     def ok(self) -> bool:
@@ -117,40 +129,41 @@ LINK_STATE_TEXTS: Mapping[LinkState, LinkStateText] = MappingProxyType(
         LinkState.CONNECTED: LinkStateText(
             "",
             gettext_noop(
-                "Your organisation can now release this iD to the services you sign in to. Services learn it at your "
-                "next sign-in."
+                "Your organisation can now share this iD with the services you sign in to. Services get it "
+                "the next time you sign in."
             ),
         ),
         LinkState.PENDING: LinkStateText(
             gettext_noop("Your ORCID iD is on its way to your organisation"),
             gettext_noop(
-                "You have confirmed it, and there is nothing more for you to do. Your organisation's own systems have "
-                "not taken it yet; until they have, services may not learn it."
+                "You have confirmed it, and there is nothing more for you to do. Your organisation's "
+                "systems have not received it yet; until then, services may not get it."
             ),
         ),
         LinkState.REFUSED: LinkStateText(
-            gettext_noop("Your organisation has not taken your ORCID iD"),
+            gettext_noop("Your ORCID iD could not be delivered to your organisation"),
             gettext_noop(
-                "You have confirmed it, but your organisation's own systems did not take it, and we have stopped "
-                "trying. Services may not learn it before that is put right. Ask:"
+                "You have confirmed it, but your organisation's systems did not accept it, and we have "
+                "stopped trying. Services may not get it until this is fixed. Contact:"
             ),
         ),
         LinkState.SUSPENDED: LinkStateText(
-            gettext_noop("Your ORCID iD is not released just now"),
+            gettext_noop("Your ORCID iD is not shared with services right now"),
             gettext_noop(
-                "ORCID has deactivated or locked this iD. Your organisation does not release it to services until it "
-                "is in use at ORCID again. The connection stays yours, and you need not make it anew."
+                "ORCID has deactivated or locked this iD. Your organisation does not share it with "
+                "services until it is in use at ORCID again. Your connection remains, and you do not need "
+                "to make it again."
             ),
         ),
         LinkState.REMOVED: LinkStateText(
             gettext_noop("The connection is removed"),
-            gettext_noop("What you connected on this visit has been removed since."),
+            gettext_noop("The connection that you made on this visit has since been removed."),
         ),
         LinkState.FORGOTTEN: LinkStateText(
             gettext_noop("Nothing is kept here any more"),
             gettext_noop(
-                "This service hands your ORCID iD to your organisation and keeps nothing of it afterwards. Whether one "
-                "is connected, and how to remove it, your organisation can tell you."
+                "This service gives your ORCID iD to your organisation and keeps nothing afterwards. Your "
+                "organisation can tell you whether an iD is connected and how to remove it."
             ),
         ),
     }
@@ -189,10 +202,11 @@ def delivery_status(person_status: PersonStatus, settings: OrganisationSettings)
     transfers = tuple(
         TransferStatus(
             name=each.transfer,
-            text=TEXTS.get((each.state, each.outcome or ""), ON_ITS_WAY),
+            text=delivery_text(each),
             message=each.message,
             state=each.state,
             at=each.finished_at or each.last_try_at,
+            change=each.change,
         )
         for each in person_status.deliveries
         if affiliation is None or each.transfer != affiliation[0]

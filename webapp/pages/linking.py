@@ -36,18 +36,19 @@ from webapp.pages.release import record_release, release_notice
 from webapp.pages.request import Page, PageRequest, Redirect
 
 CONSENT = gettext_noop(
-    "I agree that the ORCID iD and the account shown above are connected, and that this service hands the two to "
-    "%(organisation)s, which may release the iD to the services I sign in to. I can remove the connection here at "
-    "any time."
+    "I agree that this ORCID iD is connected to my account, that this service gives both to "
+    "%(organisation)s, and that %(organisation)s may share the iD with services I sign in to. I can remove "
+    "the connection here at any time."
 )
+CONSENT_REPLACING = gettext_noop("This iD replaces the one that is connected now.")
 CONSENT_PERMISSIONS = gettext_noop(
-    "What I permitted %(organisation)s to do at ORCID it may do until I take that back or the connection ends. For "
-    "that, this service keeps the access that ORCID gave, encrypted."
+    "%(organisation)s may do what I permitted at ORCID until I withdraw the permission or the connection "
+    "ends. For this, this service stores the access that ORCID gave, encrypted."
 )
 CONSENT_KEEPING_NOTHING = gettext_noop(
-    "I agree that the ORCID iD and the account shown above are connected, and that this service hands the two to "
-    "%(organisation)s, which may release the iD to the services I sign in to. This service keeps nothing of it "
-    "afterwards, so I cannot remove the connection here: %(organisation)s can."
+    "I agree that this ORCID iD is connected to my account, that this service gives both to "
+    "%(organisation)s, and that %(organisation)s may share the iD with services I sign in to. This service "
+    "keeps nothing afterwards, so I cannot remove the connection here: %(organisation)s can."
 )
 RETURN_RESULTS: Mapping[str, ReturnResult] = MappingProxyType(
     {
@@ -184,8 +185,10 @@ def submit_confirmation(context: AppContext, request: PageRequest) -> Page | Red
         if form.get("agree") != "yes":
             return _confirm_page(context, request, PROBLEMS[NotAgreed])
         granted = granted_permissions(context, request, attempt_id)
-        consent = make_consent(_consent_text(context, request, granted), request.language.code, request.now)
         replacing = _shown_orcid_id(context, request, form["replacing"]) if form.get("replacing") else None
+        attempt = context.linking.attempt(request.person, request.browser, attempt_id)
+        text = _consent_text(context, request, granted, replacing=replacing not in {None, attempt.orcid_id})
+        consent = make_consent(text, request.language.code, request.now)
         change = context.linking.confirm(*who, consent, replacing, request.now)
     except AttemptClosed:
         return Redirect(f"/me/result/{attempt_id}")
@@ -364,14 +367,17 @@ def _confirm_page(context: AppContext, request: PageRequest, problem: Problem | 
     if attempt.claim_expires_at is not None:
         return Redirect(_path_of(attempt))
     granted = granted_permissions(context, request, attempt_id)
+    current = context.linking.current_link(person) if problem else request.person_status.link
+    replacing = current is not None and current.orcid_id != attempt.orcid_id
     variables = {
         "attempt": attempt,
         "granted": granted,
         "not_granted": [scope for scope in permissions_in(attempt.scope) if scope not in granted],
         "permission_texts": PERMISSION_TEXTS,
         "unread": unread_events(context.store, person, request.person_status.link),
-        "current": context.linking.current_link(person) if problem else request.person_status.link,
-        "consent": _consent_text(context, request, granted),
+        "current": current,
+        "replacing": replacing,
+        "consent": _consent_text(context, request, granted, replacing=replacing),
         "affiliation_consent": _affiliation_consent(context, request, granted),
         # Only on the page that a form without the first tick leads to
         "affiliation_ticked": request.form.get("affiliation") == "yes",
@@ -412,10 +418,11 @@ def _shown_orcid_id(context: AppContext, request: PageRequest, text: str) -> Orc
         raise LinkChanged(context.linking.current_link(request.person)) from None
 
 
-def _consent_text(context: AppContext, request: PageRequest, granted: Sequence[Scope]) -> str:
+def _consent_text(context: AppContext, request: PageRequest, granted: Sequence[Scope], *, replacing: bool) -> str:
     # Without facts about the person, so that the text is stored once for all who agreed to it
     organisation = request.person.organisation
     texts = [CONSENT if context.settings(organisation).keeps_links else CONSENT_KEEPING_NOTHING]
+    texts += [CONSENT_REPLACING] if replacing else []
     texts += [CONSENT_PERMISSIONS] if granted else []
     name = organisation.name(request.language.code)
     return " ".join(request.language.gettext(text, organisation=name) for text in texts)

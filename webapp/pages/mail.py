@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sql.records import Mail, MailKind
 from webapp.auth.cookies import OWS
 from webapp.auth.csrf import csrf_token
 from webapp.config import validators
 from webapp.config.errors import InvalidSetting
+from webapp.i18n.language import gettext_noop
 from webapp.pages.context import AppContext
-from webapp.pages.problems import PROBLEMS, BadAddress, NotFound, Problem, TooManyMails
+from webapp.pages.problems import PROBLEMS, BadAddress, NotFound, TooManyMails
 from webapp.pages.request import Page, PageRequest, Redirect
+
+NO_ADDRESS = gettext_noop("Enter an e-mail address, like name@example.org.")
+NO_KIND = gettext_noop("Select at least one e-mail.")
 
 
 def mail(context: AppContext, request: PageRequest) -> Page | Redirect:
@@ -30,12 +36,15 @@ def ask_mail(context: AppContext, request: PageRequest) -> Page | Redirect:
     if request.person_status.link is None or request.person_status.link.attested:
         return Redirect("/me")
     kinds = [kind for kind in MailKind if request.form.get(kind.value) == "yes"]
+    address, errors = "", {}
     try:
         address = validators.mailbox(request.form.get("address", "").strip(OWS))
     except InvalidSetting:
-        return _page(request, PROBLEMS[BadAddress])
+        errors["address"] = NO_ADDRESS
     if not kinds:
-        return _page(request, PROBLEMS[BadAddress])
+        errors["receipt"] = NO_KIND
+    if errors:
+        return _page(request, errors)
     organisation_id, key = request.person.organisation.id, request.person.key
     if not context.limits.mails_of_person.allow((organisation_id, key), request.now, len(kinds)):
         raise TooManyMails
@@ -50,7 +59,9 @@ def ask_mail(context: AppContext, request: PageRequest) -> Page | Redirect:
 def mailed(context: AppContext, request: PageRequest) -> Page:
     """Confirm that the e-mails will be sent."""
     _must_be_offered(context, request)
-    return Page("mailed.html")
+    mails = context.store.mail.list_for_person(request.person.organisation.id, request.person.key, len(MailKind))
+    # None once all are sent: the address is deleted then
+    return Page("mailed.html", {"address": next((each.address for each in mails if each.address), None)})
 
 
 def _must_be_offered(context: AppContext, request: PageRequest) -> None:
@@ -58,11 +69,11 @@ def _must_be_offered(context: AppContext, request: PageRequest) -> None:
         raise NotFound
 
 
-def _page(request: PageRequest, problem: Problem | None = None) -> Page:
+def _page(request: PageRequest, errors: Mapping[str, str] | None = None) -> Page:
     variables = {
         "token": csrf_token(request.browser, request.person),
-        "problem": problem,
+        "errors": errors or {},
         "address": request.form.get("address", "")[:254],
         "ticked": [kind.value for kind in MailKind if request.form.get(kind.value) == "yes"],
     }
-    return Page("mail.html", variables, problem.status if problem else 200)
+    return Page("mail.html", variables, PROBLEMS[BadAddress].status if errors else 200)

@@ -19,15 +19,15 @@ from webapp.pages.request import Page, PageRequest
 
 CONFORMANCE: Mapping[str, str] = MappingProxyType(
     {
-        "fully": gettext_noop("The pages do all that the law asks."),
-        "partially": gettext_noop("The pages do most of what the law asks."),
-        "not": gettext_noop("The pages do not do what the law asks."),
+        "fully": gettext_noop("The pages fully comply with the accessibility requirements."),
+        "partially": gettext_noop("The pages partially comply with the accessibility requirements."),
+        "not": gettext_noop("The pages do not comply with the accessibility requirements."),
     }
 )
 ASSESSORS: Mapping[str, str] = MappingProxyType(
     {
-        "self": gettext_noop("The provider of the service looked at them."),
-        "outside": gettext_noop("Somebody from outside looked at them."),
+        "self": gettext_noop("Self-assessment by the service provider."),
+        "outside": gettext_noop("Assessment by an external party."),
     }
 )
 

@@ -43,8 +43,8 @@ ATTRIBUTE_DEFECT_TEXTS = {
     AttributeDefect.NOT_UTF8: gettext_noop("it is not UTF-8"),
     AttributeDefect.NOT_URL_ENCODED: gettext_noop("it is not URL-encoded"),
     AttributeDefect.TOO_LONG: gettext_noop("it is longer than 512 characters"),
-    AttributeDefect.INVISIBLE: gettext_noop("it holds characters that cannot be seen"),
-    AttributeDefect.NOT_SCOPED: gettext_noop("it has not exactly one @"),
+    AttributeDefect.INVISIBLE: gettext_noop("it contains invisible characters"),
+    AttributeDefect.NOT_SCOPED: gettext_noop("it does not have exactly one @"),
 }
 """What may be wrong with an attribute, as sentences of the catalogues."""
 
@@ -108,13 +108,13 @@ PROBLEMS: dict[type[Exception], Problem] = {
         401,
         gettext_noop("You are not signed in"),
         gettext_noop("This page is for people who have signed in at their home organisation."),
-        gettext_noop("Sign in, and you will come to your own page."),
+        gettext_noop("Sign in to go to your page."),
     ),
     ProxyNotAuthenticated: Problem(
         "proxy-not-authenticated",
         403,
-        gettext_noop("This request did not come through the front door"),
-        gettext_noop("The service only believes requests that its own web server has passed on."),
+        gettext_noop("This request did not come through the service's web server"),
+        gettext_noop("The service only accepts requests that its own web server has forwarded."),
         gettext_noop("Open the service at its public address."),
         own_page=False,
     ),
@@ -122,11 +122,10 @@ PROBLEMS: dict[type[Exception], Problem] = {
         "unknown-organisation",
         403,
         gettext_noop("Your organisation is not connected yet"),
-        gettext_noop("You signed in at %(name)s, which does not use this service yet. Nothing was stored about you."),
         gettext_noop(
-            "If you would like to connect your ORCID iD here, tell the people who look after research services "
-            "at your organisation."
+            "The organisation at which you signed in does not use this service yet. Nothing was stored about you."
         ),
+        gettext_noop("If you would like to connect your ORCID iD here, contact your organisation's research services."),
         own_page=False,
         sign_out=True,
     ),
@@ -135,10 +134,11 @@ PROBLEMS: dict[type[Exception], Problem] = {
         503,
         gettext_noop("Your organisation cannot use this service just now"),
         gettext_noop(
-            "You are signed in, but the settings of your organisation in this service have an error. It is not your "
-            "fault. Nothing was changed: an ORCID iD that was connected is still connected."
+            "You are signed in, but there is an error in the settings of your organisation in this "
+            "service. This is our error, not yours. Nothing was changed: an ORCID iD that was connected is "
+            "still connected."
         ),
-        gettext_noop("Try again later. If it lasts, tell the service's help the incident number below."),
+        gettext_noop("Try again later. If the problem persists, contact support and quote the incident number below."),
         own_page=False,
     ),
     NotAdmitted: Problem(
@@ -162,18 +162,20 @@ PROBLEMS: dict[type[Exception], Problem] = {
             "%(organisation)s has stopped connecting ORCID iDs in this service. Nothing was changed: an ORCID iD that "
             "was connected is still connected."
         ),
-        gettext_noop("On your own page you can see what is connected, and remove it."),
+        gettext_noop("On your page you can see what is connected, and remove it."),
         contact=ORGANISATION_HELP,
     ),
     MissingAttribute: Problem(
         "missing-attribute",
         403,
-        gettext_noop("Your organisation did not tell us who you are"),
+        gettext_noop("We could not identify your account"),
         gettext_noop(
-            "You are signed in, but %(organisation)s did not send the attribute %(name)s, by which we would know "
-            "your account. Nothing was stored."
+            "You are signed in, but %(organisation)s did not send the attribute %(name)s, which we need to "
+            "identify your account. Nothing was stored."
         ),
-        gettext_noop("Send your organisation's help the name of the missing attribute and the incident number below."),
+        gettext_noop(
+            "Send the name of the missing attribute and the incident number below to your organisation's support."
+        ),
         contact=ORGANISATION_HELP,
         own_page=False,
         sign_out=True,
@@ -181,9 +183,9 @@ PROBLEMS: dict[type[Exception], Problem] = {
     SeveralValues: Problem(
         "several-values",
         403,
-        gettext_noop("Your organisation named more than one account"),
-        gettext_noop("%(organisation)s sent several values of %(name)s, and we do not guess which of them is you."),
-        gettext_noop("Send your organisation's help the name of the attribute and the incident number below."),
+        gettext_noop("Your organisation sent more than one account"),
+        gettext_noop("%(organisation)s sent several values of %(name)s, so we cannot tell which one is yours."),
+        gettext_noop("Send the name of the attribute and the incident number below to your organisation's support."),
         contact=ORGANISATION_HELP,
         own_page=False,
         sign_out=True,
@@ -193,7 +195,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
         403,
         gettext_noop("Your account seems to belong to another organisation"),
         gettext_noop("%(organisation)s sent a value of %(name)s that does not end in one of its own domains."),
-        gettext_noop("Send your organisation's help the name of the attribute and the incident number below."),
+        gettext_noop("Send the name of the attribute and the incident number below to your organisation's support."),
         contact=ORGANISATION_HELP,
         own_page=False,
         sign_out=True,
@@ -202,8 +204,8 @@ PROBLEMS: dict[type[Exception], Problem] = {
         "broken-attribute",
         403,
         gettext_noop("We cannot read what your organisation sent"),
-        gettext_noop("The attribute %(name)s is not in order: %(reason)s."),
-        gettext_noop("Send the service's help the incident number below."),
+        gettext_noop("The attribute %(name)s is not valid: %(reason)s."),
+        gettext_noop("Contact support and quote the incident number below."),
         own_page=False,
         sign_out=True,
     ),
@@ -211,10 +213,8 @@ PROBLEMS: dict[type[Exception], Problem] = {
         "csrf-failed",
         403,
         gettext_noop("This form is out of date"),
-        gettext_noop("It was not given to you in this browser, or it has grown old. Nothing was changed."),
-        gettext_noop(
-            "Go back to your own page and try once more. If your browser refuses cookies, allow them for this site."
-        ),
+        gettext_noop("It was not issued to this browser, or it has expired. Nothing was changed."),
+        gettext_noop("Go back to your page and try again. If your browser blocks cookies, allow them for this site."),
     ),
     RepeatedCookie: Problem(
         "repeated-cookie",
@@ -225,83 +225,86 @@ PROBLEMS: dict[type[Exception], Problem] = {
             "them. Nothing was changed."
         ),
         gettext_noop(
-            "Delete the cookies of this site and of its domain in your browser's settings, and open your own page "
-            "again. If this page still appears, tell the service's help."
+            "Delete the cookies of this site and of its domain in your browser's settings, and open your "
+            "page again. If this page still appears, contact support."
         ),
     ),
     RepeatedParameter: Problem(
         "repeated-parameter",
         400,
-        gettext_noop("Something was sent twice"),
+        gettext_noop("The same field was sent twice"),
         gettext_noop(
-            "The address or the form contains two values for one field, and we do not guess which one is meant. "
-            "Nothing was changed."
+            "The address or the form contains two values for one field, so we cannot tell which one is "
+            "meant. Nothing was changed."
         ),
-        gettext_noop("Go to your own page and start again from there."),
+        gettext_noop("Go to your page and start again from there."),
     ),
     NoSuchAttempt: Problem(
         "no-such-attempt",
         403,
-        gettext_noop("We did not start this"),
-        gettext_noop("The address you came back by belongs to nothing that was started here. Nothing was connected."),
-        gettext_noop("Start again from your own page."),
+        gettext_noop("This was not started here"),
+        gettext_noop(
+            "The address that you came back to does not belong to anything that was started here. Nothing was "
+            "connected."
+        ),
+        gettext_noop("Start again from your page."),
     ),
     AttemptExpired: Problem(
         "attempt-expired",
         410,
         gettext_noop("This took too long"),
         gettext_noop("More than an hour has passed since you started. Nothing was connected."),
-        gettext_noop("Start again from your own page."),
+        gettext_noop("Start again from your page."),
     ),
     TooManyAttempts: Problem(
         "too-many-attempts",
         429,
-        gettext_noop("You have started very many times"),
+        gettext_noop("You have started too many times"),
         gettext_noop("You have visited ORCID many times within an hour without finishing. Nothing was started now."),
-        gettext_noop("Finish one of the visits, or wait an hour and start again from your own page."),
+        gettext_noop("Finish one of the visits, or wait an hour and start again from your page."),
     ),
     TooManyMails: Problem(
         "too-many-mails",
         429,
-        gettext_noop("This is too much e-mail for one day"),
-        gettext_noop("You have asked for as much e-mail as one person is sent in a day. Nothing will be sent now."),
-        gettext_noop("Your own page shows how things stand. You can ask for e-mail again tomorrow."),
+        gettext_noop("Too many e-mails for one day"),
+        gettext_noop("You have reached the daily limit of e-mails. Nothing will be sent now."),
+        gettext_noop("Your page shows the status. You can ask for e-mail again tomorrow."),
     ),
     SomeoneElsesAttempt: Problem(
         "someone-elses-attempt",
         403,
-        gettext_noop("This was started by somebody else"),
-        gettext_noop("You are signed in as another person than the one who went to ORCID. Nothing was connected."),
-        gettext_noop("If you share this computer, sign out first. Then sign in and start again from your own page."),
+        gettext_noop("This was started by someone else"),
+        gettext_noop("You are signed in as a different person from the one who went to ORCID. Nothing was connected."),
+        gettext_noop("If you share this computer, sign out first. Then sign in and start again from your page."),
         sign_out=True,
     ),
     AnotherBrowsersAttempt: Problem(
         "another-browsers-attempt",
         403,
         gettext_noop("This was started in another browser"),
-        gettext_noop("What is started in one browser has to be finished there. Nothing was connected."),
-        gettext_noop("Go on in the other browser, or start again from your own page."),
+        gettext_noop("You have to finish in the browser in which you started. Nothing was connected."),
+        gettext_noop("Continue in the other browser, or start again from your page."),
     ),
     EmptyCallback: Problem(
         "empty-callback",
         400,
-        gettext_noop("ORCID did not finish"),
+        gettext_noop("ORCID sent no answer back"),
         gettext_noop("You came back from ORCID without an answer. Nothing was connected."),
-        gettext_noop("Try again from your own page. If it happens once more, tell the service's help."),
+        gettext_noop("Try again from your page. If it happens again, contact support."),
     ),
     NotAgreed: Problem(
         "not-agreed",
         422,
-        gettext_noop("The box was not ticked"),
-        gettext_noop("We may connect your ORCID iD only if you agree to what is written beside the box."),
-        gettext_noop("Read it, tick the box if you agree, and confirm again."),
+        gettext_noop("You did not tick the box"),
+        gettext_noop("To connect your ORCID iD, you must agree to the statement next to the box."),
+        gettext_noop("Read the statement, tick the box if you agree, and confirm again."),
     ),
     ErasureNotConfirmed: Problem(
         "erasure-not-confirmed",
         422,
-        gettext_noop("The box was not ticked"),
-        gettext_noop("Nothing was erased, for you did not say that you want it."),
-        gettext_noop("Tick the box if you are sure, and press the button again."),
+        gettext_noop("You did not tick the box"),
+        gettext_noop("Nothing was erased."),
+        gettext_noop("Tick the box to confirm that you want to erase everything."),
     ),
     BadAddress: Problem(
         "bad-address",
@@ -313,21 +316,24 @@ PROBLEMS: dict[type[Exception], Problem] = {
     LinkChanged: Problem(
         "link-changed",
         409,
-        gettext_noop("Things have changed in the meantime"),
-        gettext_noop("The ORCID iD of your account is not the one that the page showed. Nothing was changed now."),
-        gettext_noop("Your own page shows how things stand. Look at it, and decide again."),
+        gettext_noop("Something has changed in the meantime"),
+        gettext_noop(
+            "The ORCID iD connected to your account is not the one that the page showed. Nothing was changed now."
+        ),
+        gettext_noop("Your page shows the current status. Check it, and decide again."),
     ),
     OrcidIdInUse: Problem(
         "held-by-someone-else",
         409,
         gettext_noop("This ORCID iD is connected to another account"),
         gettext_noop(
-            "Somebody else at your organisation has connected the ORCID iD with which you signed in at ORCID. "
-            "Nothing was changed for them or for you."
+            "Someone else at your organisation has connected the ORCID iD with which you signed in at "
+            "ORCID. Nothing was changed for them or for you."
         ),
         gettext_noop(
-            "If it is your iD and you have two accounts, remove it from the other one first. If you signed in at "
-            "ORCID with somebody else's account, sign out there and try again. Otherwise ask your organisation's help."
+            "If it is your iD and you have two accounts, remove it from the other one first. If you signed "
+            "in at ORCID with someone else's account, sign out there and try again. Otherwise, contact "
+            "your organisation's support."
         ),
         contact=ORGANISATION_HELP,
     ),
@@ -335,9 +341,9 @@ PROBLEMS: dict[type[Exception], Problem] = {
         "orcid-unavailable",
         503,
         gettext_noop("ORCID is not answering"),
-        gettext_noop("We could not learn from ORCID who you are there. Nothing was connected, and nothing was lost."),
+        gettext_noop("We could not get your iD from ORCID. Nothing was connected, and nothing was lost."),
         gettext_noop(
-            "Try again in a few minutes. Your sign-in here stays, and as a rule ORCID does not ask you a second time."
+            "Try again in a few minutes. You stay signed in here, and ORCID usually does not ask you a second time."
         ),
     ),
     OrcidBusy: Problem(
@@ -347,40 +353,37 @@ PROBLEMS: dict[type[Exception], Problem] = {
         gettext_noop(
             "ORCID is slow at the moment, and only a limited number of people can wait at once. Nothing was lost."
         ),
-        gettext_noop("Wait a minute, and load this page again: you will go on where you were."),
+        gettext_noop("Wait a minute and load this page again to continue where you were."),
     ),
     OrcidRefused: Problem(
         "orcid-refused",
         502,
         gettext_noop("ORCID did not accept the answer"),
-        gettext_noop("The answer you brought from ORCID was not valid any more. Nothing was connected."),
-        gettext_noop("Start again from your own page; it takes one click."),
+        gettext_noop("ORCID's answer was no longer valid. Nothing was connected."),
+        gettext_noop("Start again from your page; it takes one click."),
     ),
     OrcidMisconfigured: Problem(
         "orcid-misconfigured",
         503,
-        gettext_noop("This service cannot talk to ORCID"),
-        gettext_noop(
-            "ORCID does not know this service by the name it uses. It is not your fault. Nothing was connected."
-        ),
-        gettext_noop("Tell the service's help the incident number below; they have to mend it."),
+        gettext_noop("This service cannot connect to ORCID"),
+        gettext_noop("ORCID did not recognise this service. This is our error, not yours. Nothing was connected."),
+        gettext_noop("Contact support and quote the incident number below. Only they can fix this."),
     ),
     OrcidClientChanged: Problem(
         "orcid-client-changed",
         409,
         gettext_noop("The settings have changed in the meantime"),
         gettext_noop(
-            "While you were at ORCID, the way in which your organisation connects to ORCID was changed. Nothing was "
-            "connected."
+            "While you were at ORCID, your organisation's settings for ORCID were changed. Nothing was connected."
         ),
-        gettext_noop("Start again from your own page; it takes one click."),
+        gettext_noop("Start again from your page; it takes one click."),
     ),
     StoreUnavailable: Problem(
         "store-unavailable",
         503,
-        gettext_noop("We cannot store anything just now"),
+        gettext_noop("We cannot save anything right now"),
         gettext_noop(
-            "The service's database does not answer. Nothing was changed; what was connected is still connected."
+            "The service's database is not responding. Nothing was changed; what was connected is still connected."
         ),
         gettext_noop("Try again in a few minutes."),
     ),
@@ -388,7 +391,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
         "schema-behind",
         503,
         gettext_noop("The service is being updated"),
-        gettext_noop("Its database has not been brought up to date yet. Nothing was changed."),
+        gettext_noop("Its database has not been updated yet. Nothing was changed."),
         gettext_noop("Try again in a few minutes."),
     ),
     SchemaAhead: Problem(
@@ -401,22 +404,22 @@ PROBLEMS: dict[type[Exception], Problem] = {
     FormTooLarge: Problem(
         "too-large",
         413,
-        gettext_noop("This is too much"),
-        gettext_noop("The request was larger than any of our forms."),
-        gettext_noop("Go back to your own page and try once more."),
+        gettext_noop("The request was too large"),
+        gettext_noop("It was larger than any of our forms."),
+        gettext_noop("Go back to your page and try again."),
     ),
     IncompleteForm: Problem(
         "incomplete-form",
         400,
-        gettext_noop("The form did not arrive whole"),
+        gettext_noop("The form did not arrive complete"),
         gettext_noop("Part of what you sent was lost on the way. Nothing was changed."),
-        gettext_noop("Go back to your own page and try once more."),
+        gettext_noop("Go back to your page and try again."),
     ),
     NotFound: Problem(
         "not-found",
         404,
         gettext_noop("There is no such page"),
-        gettext_noop("The address leads nowhere here."),
+        gettext_noop("Check that the address is correct."),
         gettext_noop("Go to the start page."),
         own_page=False,
     ),
@@ -445,8 +448,8 @@ PROBLEMS: dict[type[Exception], Problem] = {
     NotAllowed: Problem(
         "not-allowed",
         405,
-        gettext_noop("This address does not work that way"),
-        gettext_noop("The page exists, but cannot be asked for like this."),
+        gettext_noop("This address cannot be used this way"),
+        gettext_noop("The page exists, but not for this kind of request."),
         gettext_noop("Go to the start page."),
         own_page=False,
     ),
@@ -454,8 +457,8 @@ PROBLEMS: dict[type[Exception], Problem] = {
         "bug",
         500,
         gettext_noop("Something went wrong here"),
-        gettext_noop("It is our mistake, not yours. What was connected stays connected."),
-        gettext_noop("Try again. If it happens once more, tell the service's help the incident number below."),
+        gettext_noop("This is our error, not yours. What was connected stays connected."),
+        gettext_noop("Try again. If it happens again, contact support and quote the incident number below."),
     ),
 }
 

@@ -6,18 +6,17 @@ This service neither sends nor stores them: the user copies the text or opens it
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from urllib.parse import quote
 
+from sql.records import Change, ChangeKind
 from webapp.i18n.language import Language, gettext_noop
 from webapp.pages.problems import ORGANISATION_HELP, SERVICE_HELP
 
 _HELLO = gettext_noop("Hello,")
 _NUMBER = gettext_noop("Time: %(when)s. Incident number: %(incident)s.")
-_RELEASE = gettext_noop(
-    "Please see to it that your Identity Provider releases the right value of this attribute to the service."
-)
+_RELEASE = gettext_noop("Please release the correct value of this attribute to the service from our Identity Provider.")
 _TRIED = gettext_noop("I tried to connect my ORCID iD to my account at the service %(service)s (%(url)s).")
 
 
@@ -52,7 +51,7 @@ class RenderedMessage:
         )
 
 
-_HELP = gettext_noop("What to tell your organisation's help")
+_HELP = gettext_noop("Message to your organisation's support")
 
 SUPPORT_MESSAGES: Mapping[str, tuple[SupportMessage, ...]] = MappingProxyType(
     {
@@ -65,12 +64,10 @@ SUPPORT_MESSAGES: Mapping[str, tuple[SupportMessage, ...]] = MappingProxyType(
                     _HELLO,
                     _TRIED,
                     gettext_noop(
-                        "I could sign in, but %(organisation)s did not send the service the attribute %(name)s "
-                        "(%(formal)s), by which it knows its users."
+                        "I could sign in, but %(organisation)s did not send the service the attribute "
+                        "%(name)s (%(formal)s), which it needs to identify its users."
                     ),
-                    gettext_noop(
-                        "Please see to it that your Identity Provider releases this attribute to the service."
-                    ),
+                    gettext_noop("Please release this attribute to the service from our Identity Provider."),
                     _NUMBER,
                 ),
             ),
@@ -112,25 +109,26 @@ SUPPORT_MESSAGES: Mapping[str, tuple[SupportMessage, ...]] = MappingProxyType(
         "unknown-organisation": (
             SupportMessage(
                 ORGANISATION_HELP,
-                gettext_noop("What to tell your organisation"),
+                gettext_noop("Message to your organisation"),
                 gettext_noop("Connecting to %(service)s"),
                 (
                     _HELLO,
                     _TRIED,
                     gettext_noop(
-                        "Our organisation (%(name)s) does not use it yet. With it, everybody here could connect their "
-                        "ORCID iD once, and services would learn it at sign-in."
+                        "Our organisation does not use it yet. If it did, everyone here could connect their ORCID iD "
+                        "once, and services would get it at sign-in."
                     ),
-                    gettext_noop("Could we be connected? Whom to ask: %(contact)s"),
+                    gettext_noop("Our organisation: %(name)s"),
+                    gettext_noop("Could we join? Contact: %(contact)s"),
                 ),
             ),
             SupportMessage(
                 SERVICE_HELP,
-                gettext_noop("To be told when your organisation is connected"),
-                gettext_noop("Tell me when %(name)s is connected"),
+                gettext_noop("Ask to be told when your organisation joins"),
+                gettext_noop("Tell me when my organisation is connected"),
                 (
                     _HELLO,
-                    gettext_noop("I would like to connect my ORCID iD at %(service)s. My organisation is %(name)s."),
+                    gettext_noop("I would like to connect my ORCID iD at %(service)s. My organisation: %(name)s"),
                     gettext_noop("Please tell me when it is connected."),
                 ),
             ),
@@ -144,7 +142,7 @@ SUPPORT_MESSAGES: Mapping[str, tuple[SupportMessage, ...]] = MappingProxyType(
                     _HELLO,
                     _TRIED,
                     gettext_noop("It says that my ORCID iD is connected to another account of our organisation."),
-                    gettext_noop("Please help me to find out which account that is, and whether it is mine."),
+                    gettext_noop("Please help me find out which account that is, and whether it is mine."),
                     _NUMBER,
                 ),
             ),
@@ -152,6 +150,28 @@ SUPPORT_MESSAGES: Mapping[str, tuple[SupportMessage, ...]] = MappingProxyType(
     }
 )
 """The messages for a problem, by its code."""
+
+_NOT_DELIVERED = SupportMessage(
+    ORGANISATION_HELP,
+    _HELP,
+    gettext_noop("My ORCID iD could not be delivered to %(system)s"),
+    (
+        _HELLO,
+        gettext_noop("The service %(service)s (%(url)s) could not deliver my ORCID iD to the system %(system)s."),
+    ),
+)
+_REMOVAL_NOT_DELIVERED = SupportMessage(
+    ORGANISATION_HELP,
+    _HELP,
+    gettext_noop("The removal of my ORCID iD could not be delivered to %(system)s"),
+    (
+        _HELLO,
+        gettext_noop(
+            "The service %(service)s (%(url)s) could not tell the system %(system)s that the connection of my ORCID "
+            "iD is removed."
+        ),
+    ),
+)
 
 
 def support_messages(
@@ -163,6 +183,33 @@ def support_messages(
         addresses: The e-mail address of each kind of help; empty where it is not known.
     """
     return list(_written(SUPPORT_MESSAGES.get(word, ()), language, facts, addresses))
+
+
+def delivery_message(
+    language: Language, change: Change | None, facts: Mapping[str, str], address: str, answer: str = ""
+) -> RenderedMessage:
+    """Return the message about a failed delivery, with account and iD.
+
+    Args:
+        change: None if it has been deleted.
+        facts: `service`, `url`, `system` and `when`.
+        answer: What the receiver answered.
+    """
+    removal = change is not None and change.kind is ChangeKind.REMOVED
+    known = _REMOVAL_NOT_DELIVERED if removal else _NOT_DELIVERED
+    (message,) = _written((known,), language, facts, {ORGANISATION_HELP: address})
+    gettext = language.gettext
+    time = gettext("Time")
+    lines = [f"{time}: {facts['when']}"]
+    if change is not None:
+        orcid_id = change.orcid_id or change.previous
+        lines += [
+            f"{gettext('Account')}: {change.account}",
+            f"{gettext('ORCID iD')}: {orcid_id.uri if orcid_id else ''}",
+        ]
+    if answer:
+        lines.append(f"{gettext('Response:')} {answer}")
+    return replace(message, body="\n".join([message.body, "", *lines]))
 
 
 def _written(

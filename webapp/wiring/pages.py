@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resolver_connector.metrics import OTHER_ROUTE, measured
+from shibboleth.metadata import read_display_names
 from shibboleth.orcid_id import Registry
 from shibboleth.process_state import ProcessState
 from sql.store import Store
@@ -22,7 +24,7 @@ from webapp.linking.orcid_client import OrcidClient
 from webapp.linking.service import LinkingService
 from webapp.log import with_request_id
 from webapp.operator.access import AdminAccess
-from webapp.pages.context import AppContext, no_delivery
+from webapp.pages.context import AppContext, no_delivery, no_names
 from webapp.pages.operator_texts import AccessibilityStatement, OperatorTexts
 from webapp.rendering.static import StaticFiles
 from webapp.rendering.templating import templates
@@ -60,6 +62,7 @@ def make_web(
         sandbox=service.registry is Registry.SANDBOX,
         zone=config.branding.zone,
         logo=branding.logo.name if branding.logo else "",
+        names=config.names,
     )
     limits = ConcurrencyLimits.of(config.listen.threads)
     client = orcid_client(config)
@@ -81,6 +84,7 @@ def make_web(
         public_url=service.public_url,
         deliver_now=with_limits(deliver_now, config.organisation_settings, limits),
         check_record=make_status_round(config, store).check,
+        display_names=_display_names_of(config),
         mail_enabled=config.mail.host is not None,
         operator_texts=operator_texts_of(config),
         keep_changes=config.store.keep_changes,
@@ -99,6 +103,12 @@ def make_web(
         clock=clock,
     )
     return with_request_id(measured(make_app(app), "web", _route_of))
+
+
+def _display_names_of(config: Config) -> Callable[[str], Mapping[str, str]]:
+    # Kept: a federation's metadata is large
+    path = config.authority.metadata
+    return no_names if path is None else lru_cache(maxsize=256)(partial(read_display_names, Path(path)))
 
 
 def _route_of(environ: Mapping[str, Any]) -> str:

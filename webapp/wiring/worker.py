@@ -79,6 +79,8 @@ def _mailer(config: Config, store: Store, clock: Callable[[], datetime]) -> Call
         public_url=service.public_url,
         sender=mail.sender,
         zone=config.branding.zone,
+        contact=service.contact,
+        names=config.names,
     )
     password = None if mail.password is None else mail.password.reveal()
     port = mail.port or {"starttls": 587, "tls": 465, "none": 25}[mail.security]

@@ -175,7 +175,7 @@ def request_too_many_mails(user, _context):
     for _ in range(6):
         user.visit("/me/mail").click_id("address")
         user.press_key("maija@home.example").click_id("receipt").click_id("delivery-report").press("Send it")
-        user.expect_any_heading("You will get an e-mail", "This is too much e-mail for one day")
+        user.expect_any_heading("You will get an e-mail", "Too many e-mails for one day")
 
 
 @problem_journey("someone-elses-attempt")
@@ -244,7 +244,7 @@ def exchange_with_a_wrong_client_secret(user, context):
 
 @problem_journey("not-agreed")
 def confirm_without_consent(user, _context):
-    user.sign_in("maija").continue_to_orcid_as(MAIJA).authorize().expect_heading("Is this you?").press(
+    user.sign_in("maija").continue_to_orcid_as(MAIJA).authorize().expect_heading("Is this your ORCID iD?").press(
         "Connect this iD"
     )
 
@@ -256,7 +256,7 @@ def erase_without_confirmation(user, _context):
 
 @problem_journey("bad-address")
 def request_mail_without_a_choice(user, _context):
-    user.link("maija", MAIJA).press("Have it sent to you by e-mail").click_id("address")
+    user.link("maija", MAIJA).press("Get a confirmation by e-mail").click_id("address")
     user.press_key("maija@home.example").press("Send it")
 
 

@@ -77,7 +77,7 @@ class BrowserUser(Browser):
 
     def sign_out(self):
         """Sign out, and return to the start page."""
-        self.press("Sign out").expect_heading("You have signed out of this service").press("To the start page")
+        self.press("Sign out").expect_heading("You have signed out of this service").press("Go to the start page")
         self.expect_heading("Connect your ORCID iD to your organisation")
         return self
 
@@ -125,7 +125,7 @@ class BrowserUser(Browser):
         return self.click_id("agree")
 
     def confirm(self, words="Connect this iD"):
-        return self.expect_heading("Is this you?").tick_consent().press(words)
+        return self.expect_heading("Is this your ORCID iD?").tick_consent().press(words)
 
     def link(self, account, orcid, heading="Your ORCID iD is connected"):
         """Sign in and link an iD, up to the result page with this heading."""

@@ -35,7 +35,7 @@ class FederatedUser:
         self.browser.click_id("authorize-button")
 
     def confirm(self):
-        self.browser.wait_for_heading("Is this you?")
+        self.browser.wait_for_heading("Is this your ORCID iD?")
         self.browser.tick("agree")
         self.browser.press("Connect this iD")
 

@@ -29,15 +29,16 @@ from webapp.pages.request import Page, PageRequest, Redirect
 CONSENTS: Mapping[str, str] = MappingProxyType(
     {
         "date": gettext_noop(
-            "I agree that %(organisation)s writes to my ORCID record what it says of me when I sign in here: that I "
-            "work or study there, with department and title where it has them. It keeps the entry up to date, and "
-            "gives it an end date when that is no longer so, or deletes it if ORCID no longer accepts my "
-            "permission. I can stop this here at any time."
+            "I agree that %(organisation)s writes to my ORCID record what it states about me when I sign "
+            "in here: that I work or study there, with my department and title where they are known. It "
+            "keeps the entry up to date, and gives it an end date when it no longer applies, or deletes it "
+            "if ORCID no longer accepts my permission. I can stop this here at any time."
         ),
         "delete": gettext_noop(
-            "I agree that %(organisation)s writes to my ORCID record what it says of me when I sign in here: that I "
-            "work or study there, with department and title where it has them. It keeps the entry up to date, and "
-            "deletes it when that is no longer so. I can stop this here at any time."
+            "I agree that %(organisation)s writes to my ORCID record what it states about me when I sign "
+            "in here: that I work or study there, with my department and title where they are known. It "
+            "keeps the entry up to date, and deletes it when it no longer applies. I can stop this here at "
+            "any time."
         ),
     }
 )
@@ -84,13 +85,13 @@ STATE_TEXTS: Mapping[AffiliationState, tuple[str, str]] = MappingProxyType(
         ),
         AffiliationState.WRITTEN: (
             gettext_noop("written"),
-            gettext_noop("The entry is on your ORCID record. Who can see it there, you decide at ORCID."),
+            gettext_noop("The entry is on your ORCID record. You decide at ORCID who can see it."),
         ),
         AffiliationState.NOTHING: (
             gettext_noop("nothing to write"),
             gettext_noop(
-                "Your organisation says nothing of you that could be written. If it does so at a later sign-in here, "
-                "it is written then."
+                "Your organisation has stated nothing about you that could be written. If it does at a "
+                "later sign-in here, it is written then."
             ),
         ),
         AffiliationState.LEFT: (
@@ -107,13 +108,14 @@ STATE_TEXTS: Mapping[AffiliationState, tuple[str, str]] = MappingProxyType(
         AffiliationState.NOT_PERMITTED: (
             gettext_noop("not permitted at ORCID"),
             gettext_noop(
-                "You have not permitted at ORCID that your organisation writes to your record, or ORCID no longer "
-                "accepts the permission. Nothing is written. To permit it, connect your iD again and allow it at ORCID."
+                "You have not permitted your organisation at ORCID to write to your record, or ORCID no "
+                "longer accepts the permission. Nothing is written. To permit it, connect your iD again "
+                "and allow it at ORCID."
             ),
         ),
         AffiliationState.REFUSED: (
-            gettext_noop("not taken by ORCID"),
-            gettext_noop("ORCID did not take the entry, and we have stopped trying. Ask:"),
+            gettext_noop("not accepted by ORCID"),
+            gettext_noop("ORCID did not accept the entry, and we have stopped trying. Contact:"),
         ),
     }
 )
