@@ -88,6 +88,8 @@ _CONNECT: Mapping[str, Any] = {
     "tcp_user_timeout": 20_000,
 }
 
+_ALL_COLUMNS = re.compile(rb"(select|returning) \*|\w\.\*")
+
 Connection = psycopg.Connection[DictRow]
 
 
@@ -131,7 +133,10 @@ class PostgresSession(Transaction):
         self._connection = connection
 
     def _run(self, query: str, values: dict[str, Value]) -> psycopg.Cursor[DictRow]:
-        return self._connection.execute(_queries()[query], values)
+        text = _queries()[query]
+        # Once a migration has added a column, the server refuses prepared statements that return all columns
+        prepare = False if _ALL_COLUMNS.search(text) else None
+        return self._connection.execute(text, values, prepare=prepare)
 
     def execute_many(self, query: str, rows: Sequence[Values]) -> int:
         """Run a statement once for each row and return how many rows were changed."""
@@ -218,10 +223,6 @@ class Postgres(Engine):
             try:
                 with self._watchdog.watch(connection, seconds):
                     yield connection
-            except psycopg.errors.FeatureNotSupported:
-                # Columns were added since statements were prepared: those of every connection are invalid
-                pool.drain()
-                raise
             finally:
                 pool.putconn(connection)
 
