@@ -85,6 +85,9 @@ def configure(
     simulator: OrcidSimulator,
     store: Mapping[str, Any],
     organisation: Mapping[str, Any] | None = None,
+    *,
+    more: Mapping[str, Mapping[str, Any]] | None = None,
+    secrets: Mapping[str, str] | None = None,
     **sections: Mapping[str, Any],
 ) -> Path:
     """Write the service's configuration on the machine.
@@ -93,30 +96,36 @@ def configure(
         stack: The machine.
         simulator: The ORCID of the service.
         store: The section `[store]`.
-        organisation: Laid over the settings of each organisation.
-        sections: Further sections.
+        organisation: Laid over the settings of each organisation of the federation.
+        more: Further organisations, by id.
+        secrets: Further secrets, by name.
+        sections: Further sections, and settings of sections that are here.
     """
     proxy = stack.front == "proxy"
+    own = {
+        "service": {
+            "public_url": stack.base_url,
+            "front": stack.front,
+            "front_proof": "file:secrets/front-proof" if proxy else None,
+        },
+        "orcid": {"base_url": simulator.base_url, "client_id": CLIENT[0]},
+        "store": store,
+        "metrics": {"token": "file:secrets/metrics.token"},
+        "listen": {"unix": str(stack.run / "web.sock") if proxy else None},
+        "connector": {"unix": str(stack.run / "connector.sock"), "trusted_proxies": ["unix"]} if proxy else {},
+    }
     written = write_configuration(
         stack.etc,
-        organisations={name_of(each): _organisation(each) | dict(organisation or {}) for each in PROVIDERS},
+        organisations={name_of(each): _organisation(each) | dict(organisation or {}) for each in PROVIDERS}
+        | dict(more or {}),
         secrets={
             "front-proof": stack.proof,
             "metrics.token": METRICS_TOKEN,
             **{f"{name_of(each)}.token": token_of(each) for each in PROVIDERS},
             **{f"{name_of(each)}-idm.token": idm_token_of(each) for each in PROVIDERS},
+            **(secrets or {}),
         },
-        service={
-            "public_url": stack.base_url,
-            "front": stack.front,
-            "front_proof": "file:secrets/front-proof" if proxy else None,
-        },
-        orcid={"base_url": simulator.base_url, "client_id": CLIENT[0]},
-        store=store,
-        metrics={"token": "file:secrets/metrics.token"},
-        listen={"unix": str(stack.run / "web.sock") if proxy else None},
-        connector={"unix": str(stack.run / "connector.sock"), "trusted_proxies": ["unix"]} if proxy else {},
-        **sections,
+        **{name: {**own.get(name, {}), **sections.get(name, {})} for name in own | sections},
     )
     if os.geteuid() == 0:
         for secret in (stack.etc / "secrets").iterdir():
