@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -40,6 +41,7 @@ from tests.support.configuration import write_configuration
 from tests.support.database import driver_of
 from tests.support.factories import NOON, UNIVERSITY, make_attempt, make_consent, make_link, make_orcid_id
 from tests.support.service import orcid_id, serve_app
+from tests.support.store_faults import InjectedFailure, fail, make_failing_store
 from webapp.checks.deliveries import check_deliveries
 from webapp.cli.main import main
 from webapp.config.loader import load
@@ -735,6 +737,28 @@ def test_an_item_ends_before_the_permission_is_given_back(bench):
     bench.revoke()
     assert bench.simulator.live_tokens(MAIJA) == []
     assert [bool(each.body["end-date"]) for each in bench.items()] == [True]
+
+
+def test_the_permission_at_orcid_and_the_tick_end_together(bench):
+    bench.permit()
+    bench.work()
+    link = bench.current
+
+    for step in range(1, 100):
+        failing = make_failing_store(bench.store, step, fail)
+        with suppress(InjectedFailure):
+            failing.orcid_tokens.revoke_for_link(link, bench.now, NAME)
+        ended = bench.permission() is None
+        assert ended == (bench.store.orcid_tokens.list_for_link(link.id) == [])
+        if ended:
+            break
+    assert step > 5
+    bench.revoke()
+    assert len(bench.simulator.live_tokens(MAIJA)) == 1
+    bench.work()
+    bench.revoke()
+    assert [bool(each.body["end-date"]) for each in bench.items()] == [True]
+    assert bench.simulator.live_tokens(MAIJA) == []
 
 
 # Another client

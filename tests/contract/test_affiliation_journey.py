@@ -133,6 +133,7 @@ def test_permissions_given_back_here_end_the_entry_first(journey):
     journey.link(tick=True, **ALL)
     journey.work()
     form = {"token": journey.maija.token(), "shown": f"https://sandbox.orcid.org/{MAIJA}"}
+    assert "is ended first, as you agreed. Then the permission ends at ORCID too" in journey.maija.get("/me").text
     assert journey.maija.post("/me/permissions/remove", form).status == 303
 
     journey.work()

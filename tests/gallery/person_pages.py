@@ -107,6 +107,12 @@ def privacy_unwritten(context):
     return ask(context.app(), "/privacy")
 
 
+@page_state("GET /privacy")
+def privacy_where_tokens_are_kept(context):
+    context.token_keys = TOKEN_KEYS
+    return ask(context.app(context.web_app(operator_texts=TEXTS)), "/privacy")
+
+
 @page_state("GET /privacy/<organisation>")
 def privacy_of_an_organisation(context):
     return ask(context.app(context.web_app(operator_texts=TEXTS, settings=OWN_TEXTS)), "/privacy/yliopisto")

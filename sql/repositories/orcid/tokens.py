@@ -24,7 +24,7 @@ from sql.endings import revoke_tokens
 from sql.engines.base import Row
 from sql.records import Link, OrcidToken, OrcidTokenCount
 from sql.repositories.base import NO_LIMIT, PAGE_SIZE, Repository
-from sql.repositories.orcid.affiliations import queue_delivery
+from sql.repositories.orcid.affiliations import queue_delivery, withdraw_permission
 
 EXPIRY_MARGIN = timedelta(minutes=5)
 """How long after its end an attempt counts as expired: the clocks of two machines may differ."""
@@ -71,15 +71,23 @@ class OrcidTokenRepository(Repository):
         found = self.engine.fetch_all("list_tokens_of_attempt", attempt=attempt_id)
         return [rows.orcid_token_from_row(row) for row in found]
 
-    def revoke_for_link(self, link: Link, now: datetime) -> bool:
+    def revoke_for_link(self, link: Link, now: datetime, affiliation_transfer: str | None = None) -> bool:
         """Make all pairs of a link due to be revoked, for its person.
 
         The link goes on. The event `permissions-removed` is written in the same transaction.
+
+        Args:
+            link: The link.
+            now: The time.
+            affiliation_transfer: The name of the transfer that writes to ORCID records: the permission for it is
+                deleted too, and what was written is ended. None if there is no such transfer.
 
         Returns:
             False if there are none.
         """
         with self.organisation_transaction(link.organisation, now) as transaction:
+            if affiliation_transfer is not None:
+                withdraw_permission(transaction, link, affiliation_transfer, "person")
             if not transaction.session.fetch_all("list_tokens_of_link", link=link.id):
                 return False
             revoke_tokens(transaction.session, link.id, now)

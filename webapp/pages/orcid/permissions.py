@@ -119,10 +119,9 @@ def remove_permissions(context: AppContext, request: PageRequest) -> Redirect:
     link = request.person_status.link
     if link is None or link.orcid_id.uri != request.form.get("shown"):
         raise LinkChanged(link)
-    if (transfer := context.settings(request.person.organisation).affiliation_transfer) is not None:
-        # What was written with the permission is ended before it is given back
-        context.store.affiliations.withdraw(link, transfer[0], request.now)
-    if context.store.orcid_tokens.revoke_for_link(link, request.now):
+    transfer = context.settings(request.person.organisation).affiliation_transfer
+    # What was written with the permission is ended before it is given back
+    if context.store.orcid_tokens.revoke_for_link(link, request.now, None if transfer is None else transfer[0]):
         log("permissions-removed", organisation=link.organisation)
     return Redirect("/me")
 
