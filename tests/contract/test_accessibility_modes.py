@@ -2,13 +2,7 @@
 
 import pytest
 
-from tests.gallery.accessibility import (
-    CONTRAST,
-    animated_elements,
-    colour_only_information,
-    invisible_focus,
-    print_layout,
-)
+from tests.gallery.accessibility import inspect_modes, print_layout
 from tests.gallery.all_states import PAGE_STATES
 from tests.gallery.inspection import PageInspector
 from tests.gallery.layouts import distinct_layouts
@@ -34,10 +28,10 @@ def inspector():
 
 
 @pytest.fixture(scope="module")
-def pages():
-    """The addresses of the pages of distinct layouts, in the language of the longest words."""
+def reports(inspector):
+    """The reports of the pages of distinct layouts by name, in the language of the longest words."""
     with serve_gallery("fi") as (address, shown):
-        yield {each.name: address + each.address for each in distinct_layouts(shown)}
+        return {each.name: inspect_modes(inspector, address + each.address) for each in distinct_layouts(shown)}
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +39,6 @@ def receipts():
     """The addresses of receipts by their names, in each language."""
     with serve_gallery(*LANGUAGES, page_states=RECEIPTS) as (address, shown):
         yield {code: {each.name: address + each.address for each in shown if each.code == code} for code in LANGUAGES}
-
-
-def found_on(pages, look):
-    """Look at each page, and give what was found, by the names of those where anything was."""
-    found = {name: look(address) for name, address in pages.items()}
-    return {name: what for name, what in found.items() if what}
 
 
 def test_the_checks_find_deliberate_faults(inspector):
@@ -61,31 +49,35 @@ def test_the_checks_find_deliberate_faults(inspector):
         return [SPOILT]
 
     with serve_app(spoilt) as address:
-        flat, lost = colour_only_information(inspector, address), invisible_focus(inspector, address)
-        assert {each.partition(":")[0].partition(",")[0] for each in flat} == {
-            "button",
-            ".alert",
-            "[aria-invalid=true]",
-            "main a",
-        }
-        assert all("has no outline, is covered" in each for each in lost)
-        assert len(lost) == 3
-        assert len(animated_elements(inspector, address)) == 1
+        found = inspect_modes(inspector, address)
         measured, _ = print_layout(inspector, address)
-        assert len(measured["pressed"]) == 2
+
+    assert {each.partition(":")[0].partition(",")[0] for each in found.colour_only} == {
+        "button",
+        ".alert",
+        "[aria-invalid=true]",
+        "main a",
+    }
+    for lost in found.invisible_focus.values():
+        assert len(lost) == 3
+        assert all("has no outline, is covered" in each for each in lost)
+    assert len(found.animated) == 1
+    assert len(measured["pressed"]) == 2
 
 
-def test_in_forced_colours_no_information_is_given_by_colour_alone(inspector, pages):
-    assert found_on(pages, lambda address: colour_only_information(inspector, address)) == {}
+def test_in_forced_colours_no_information_is_given_by_colour_alone(reports):
+    assert {name: each.colour_only for name, each in reports.items() if each.colour_only} == {}
 
 
-@pytest.mark.parametrize("features", [{}, CONTRAST], ids=["our colours", "the person's own colours"])
-def test_at_400_percent_zoom_the_focus_is_always_visible(inspector, pages, features):
-    assert found_on(pages, lambda address: invisible_focus(inspector, address, **features)) == {}
+@pytest.mark.parametrize("colours", ["ours", "the person's own"])
+def test_at_400_percent_zoom_the_focus_is_always_visible(reports, colours):
+    lost = {name: each.invisible_focus[colours] for name, each in reports.items()}
+
+    assert {name: which for name, which in lost.items() if which} == {}
 
 
-def test_no_page_has_animations(inspector, pages):
-    assert found_on(pages, lambda address: animated_elements(inspector, address)) == {}
+def test_no_page_has_animations(reports):
+    assert {name: each.animated for name, each in reports.items() if each.animated} == {}
 
 
 @pytest.mark.parametrize("code", LANGUAGES)

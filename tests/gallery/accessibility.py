@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import dataclass
 
 from selenium.webdriver.common.keys import Keys
 
@@ -91,28 +92,35 @@ ON_PAPER = """
 """
 
 
-def colour_only_information(inspector, address):
-    """Return what a page shows by colour alone, in forced colours."""
-    inspector.set_media_features(**CONTRAST)
-    inspector.driver.get(address)
-    return inspector.driver.execute_script(SHAPES)
+@dataclass(frozen=True, slots=True)
+class ModesReport:
+    """Results of inspecting one page in modes of the browser."""
+
+    animated: list
+    """Animated elements, without reduced motion."""
+    colour_only: list
+    """What the page shows by colour alone, in forced colours."""
+    invisible_focus: dict[str, list]
+    """Elements whose focus is not visible at 400 %, in the service's colours and in the person's own."""
 
 
-def invisible_focus(inspector, address, **features):
-    """Return elements whose focus is not visible at 400 %."""
-    inspector.set_viewport(**ZOOMED)
-    inspector.set_media_features(**features)
-    inspector.driver.get(address)
-    # From now on the browser knows that somebody uses the keyboard
-    inspector.driver.switch_to.active_element.send_keys(Keys.TAB)
-    return inspector.driver.execute_script(FOCUSED)
-
-
-def animated_elements(inspector, address):
-    """Return animated elements, without reduced motion."""
+def inspect_modes(inspector, address):
+    """Return the report of a page."""
+    inspector.set_viewport()
     inspector.set_media_features(prefers_reduced_motion="no-preference")
     inspector.driver.get(address)
-    return inspector.driver.execute_script(MOVING)
+    animated = inspector.driver.execute_script(MOVING)
+    inspector.set_media_features(**CONTRAST)
+    colour_only = inspector.driver.execute_script(SHAPES)
+    inspector.set_viewport(**ZOOMED)
+    # From now on the browser knows that somebody uses the keyboard
+    inspector.driver.switch_to.active_element.send_keys(Keys.TAB)
+    invisible_focus = {}
+    for colours, features in {"ours": {}, "the person's own": CONTRAST}.items():
+        inspector.set_media_features(**features)
+        invisible_focus[colours] = inspector.driver.execute_script(FOCUSED)
+    inspector.set_media_features()
+    return ModesReport(animated, colour_only, invisible_focus)
 
 
 def print_layout(inspector, address):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from tests.gallery.layouts import STYLED_BY
+
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 COLOUR_RULES = ("color-contrast", "link-in-text-block")
 """The rules of axe-core that look at colours: costly, and the same whatever the language."""
@@ -37,10 +39,25 @@ BROUGHT = """
     return [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
         .reduce((sum, each) => sum + each.decodedBodySize, 0);
 """
+NEW_KINDS = """
+    const [attributes, seen] = arguments, known = new Set(seen), added = [];
+    const walk = (each, ancestors) => {
+        const kind = [ancestors, each.localName, ...attributes.map(name => each.getAttribute(name) ?? "")].join(" ");
+        if (!known.has(kind)) {
+            known.add(kind);
+            added.push(kind);
+            each.setAttribute("data-new-kind", "");
+        }
+        for (const child of each.children) walk(child, kind + ">");
+    };
+    walk(document.body, "");
+    return added;
+"""
+"""Mark elements of a new kind; a kind is what the style sheet looks at, of the element and all that it is in."""
 AXE = """
-    const [only, rules, done] = arguments;
+    const [within, only, rules, done] = arguments;
     const told = each => `${each.id}: ${each.help}: ` + each.nodes.map(node => node.html.slice(0, 160)).join(" | ");
-    axe.run(document, {
+    axe.run(within ?? document, {
         runOnly: only, rules,
         resultTypes: ["violations"], selectors: false, iframes: false, preload: false,
     }).then(found => done(found.violations.map(told)), error => done(["axe failed: " + error]));
@@ -93,6 +110,8 @@ class PageReport:
     axe: list
     """Violations that axe-core finds, without those of colours."""
     measured: dict
+    colours: list
+    """What axe-core finds wrong with the colours in the light and the dark scheme."""
     tree: list
     """What a screen reader is told: role and name of each thing on the page."""
 
@@ -135,22 +154,28 @@ class PageInspector:
         known = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
         self.cdp("Emulation.setEmulatedMedia", {"features": known})
 
-    def inspect(self, address, *, axe=True):
-        """Return everything about a page but its colours; without axe-core, no violations."""
+    def inspect(self, address, *, axe=True, kinds=None):
+        """Return everything about a page; without axe-core, no violations.
+
+        `kinds` are the kinds of elements whose colours have been inspected, which those of this page are added to;
+        without it, no colours are inspected.
+        """
         self.driver.get(address)
         measured = self.driver.execute_script(MEASURE)
         rules = {name: {"enabled": False} for name in COLOUR_RULES} | {"target-size": {"enabled": True}}
         found = self._run_axe({"type": "tag", "values": TAGS}, rules) if axe else []
-        return PageReport(found, measured, self.accessibility_tree())
+        tree = self.accessibility_tree()
+        return PageReport(found, measured, [] if kinds is None else self._inspect_colours(kinds), tree)
 
-    def inspect_colours(self, address):
-        """Return what axe-core finds wrong with the colours of a page in the light and the dark scheme."""
-        self.driver.get(address)
+    def _inspect_colours(self, kinds):
+        added = self.driver.execute_script(NEW_KINDS, STYLED_BY, list(kinds))
+        kinds.update(added)
         found = []
-        for scheme in ("light", "dark"):
+        for scheme in ("light", "dark") if added else ():
             self.set_media_features(prefers_color_scheme=scheme)
-            wrong = self._run_axe({"type": "rule", "values": COLOUR_RULES}, {})
+            wrong = self._run_axe({"type": "rule", "values": COLOUR_RULES}, {}, within="[data-new-kind]")
             found += [f"{scheme}: {each}" for each in wrong]
+        self.set_media_features()
         return found
 
     def first_paint_ms(self, address, times=9):
@@ -167,8 +192,8 @@ class PageInspector:
         self.driver.get(address)
         return self.driver.execute_script(BROUGHT)
 
-    def _run_axe(self, only, rules):
-        return self.driver.execute_async_script(AXE, only, rules)
+    def _run_axe(self, only, rules, within=None):
+        return self.driver.execute_async_script(AXE, within, only, rules)
 
     def accessibility_tree(self):
         """Return role and name of each node of the accessibility tree."""

@@ -143,7 +143,8 @@ class StateRenderer:
         finally:
             store.close()
             for left in self.directory.glob("state.db*"):
-                left.unlink()
+                # A thread that ends closes its connection, and SQLite then removes the log itself
+                left.unlink(missing_ok=True)
         return RenderedPage(page_state.name, code, reply, context.requests[-1], self.used[-1])
 
     def _recording(self, templates):
