@@ -57,6 +57,9 @@ def _misconfigured(config: Config) -> Iterator[CheckResult]:
 
 
 def _states(config: Config) -> Iterator[CheckResult]:
+    for organisation_id in config.disabled:
+        text = f"{organisation_id} is disabled: its people cannot sign in, and its iDs are not released"
+        yield CheckResult(Level.INFO, "state", text, details={"id": organisation_id, "state": "disabled"})
     # One that is open is as usual, and has no line
     for organisation_id, settings in config.organisation_settings.items():
         state, named = settings.organisation.state, len(settings.test_accounts)

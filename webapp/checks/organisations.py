@@ -31,7 +31,7 @@ def check_organisations(config: Config, store: Store, now: datetime) -> Iterator
             yield check_audit_chain(store, stored.id)
         if organisation is not None:
             yield from _check_stored(stored, organisation, store)
-        elif stored.links and stored.merged_into is None and stored.id not in config.misconfigured:
+        elif stored.links and stored.merged_into is None and stored.id not in {*config.misconfigured, *config.disabled}:
             text = f"{stored.id} has {_links(stored.links)} and no file {stored.id}.toml, so its people cannot sign in"
             fix = f"name its file {stored.id}.toml again, or: orcid-connect organisation merge {stored.id} INTO"
             yield CheckResult(Level.ERROR, _SUBJECT, text, fix, {"id": stored.id, "links": stored.links})

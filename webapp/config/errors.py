@@ -99,9 +99,9 @@ class Setting:
 def to_toml(value: Any) -> str:
     """Write text, a number, a truth value or a list of them as TOML.
 
-    JSON has the same notation for them.
+    JSON has the same notation for them, except for U+007F, which TOML wants escaped.
     """
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def closest_match(name: str, known: Iterable[str]) -> str | None:

@@ -42,7 +42,10 @@ from webapp.linking.return_address import AllowedReturn
 DEFAULT_PATH = "/etc/orcid-connect/orcid-connect.toml"
 PATH_VARIABLE = "ORCID_CONNECT_CONFIG"
 
-_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+ORGANISATION_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+DISABLED = ".disabled"
+"""After the name of a file that is not read."""
+
 _POSITION = re.compile(r"\(at line (\d+), column \d+\)")
 _QUOTES = re.compile(r"[\u00ab\u00bb\u2018-\u201f]")
 
@@ -68,6 +71,8 @@ class Config:
     """By the organisation's id, one for each of `organisations`."""
     misconfigured: Mapping[str, MisconfiguredOrganisation]
     """By the organisation's id: those that are left out because their file is invalid."""
+    disabled: tuple[str, ...]
+    """The ids of organisations whose file is disabled by its name."""
     metrics: MetricsSettings
     operators: tuple[OperatorSettings, ...]
     returns: tuple[AllowedReturn, ...]
@@ -131,8 +136,7 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, Any] 
     # Read before validation: the organisations' files depend on them
     stated = service_section if isinstance(service_section, dict) else {}
     registry = next((each for each in Registry if each.value == stated.get("registry")), None)
-    directory = stated.get("organisations")
-    directory = path.parent / (directory if isinstance(directory, str) and directory else "organisations")
+    directory = _organisations_directory(path, stated)
     context = ConfigContext(path, path.parent, environ, registry, all_kinds() if kinds is None else kinds)
     file = None if content is None else validate(ServiceFile, content, context, problems)
     found = _read_organisations(directory, context, problems)
@@ -171,6 +175,9 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, Any] 
         ),
         organisation_settings=MappingProxyType({one.organisation.id: one for one in settings}),
         misconfigured=MappingProxyType(misconfigured),
+        disabled=tuple(
+            sorted(each.name.removesuffix(f".toml{DISABLED}") for each in directory.glob(f"*.toml{DISABLED}"))
+        ),
         metrics=file.metrics,
         operators=file.operator,
         returns=tuple(AllowedReturn(each.prefix, each.name) for each in file.returns),
@@ -181,6 +188,45 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, Any] 
         secrets=(secrets := (*context.secrets, *(secret for each in valid for secret in each.context.secrets))),
         digest=_digest([content, *([each.path.name, each.content] for each in found)], secrets),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceBasics:
+    """What the service's file says that holds before the first organisation."""
+
+    organisations: Path
+    """The directory of the organisations' files."""
+    registry: Registry
+    metadata_certificate: Path
+
+
+def read_basics(path: Path) -> ServiceBasics:
+    """Read the service's file as far as an organisation can be added to it.
+
+    The rest is validated with the organisation, by `load`.
+
+    Raises:
+        Misconfigured: If the file cannot be read, or its registry is not known.
+    """
+    problems: list[SettingProblem] = []
+    content = _read_toml(path, problems) or {}
+    sections = [content.get(name) for name in ("service", "service_provider")]
+    service, provider = (each if isinstance(each, dict) else {} for each in sections)
+    registry = next((each for each in Registry if each.value == service.get("registry")), None)
+    if registry is None:
+        problems.append(
+            SettingProblem(str(path), "service.registry", "is not known", 'write "sandbox" or "production"')
+        )
+    if problems or registry is None:
+        raise Misconfigured(problems)
+    default = ServiceProviderSettings.model_fields["metadata_certificate"].default
+    certificate = Path(str(provider.get("metadata_certificate", default)))
+    return ServiceBasics(_organisations_directory(path, service), registry, certificate)
+
+
+def _organisations_directory(path: Path, service_section: Mapping[str, Any]) -> Path:
+    directory = service_section.get("organisations")
+    return path.parent / (directory if isinstance(directory, str) and directory else "organisations")
 
 
 def _digest(contents: list[Any], secrets: Iterable[Secret]) -> str:
@@ -236,7 +282,7 @@ class _FoundFile:
     def read(self) -> None:
         self.content = _read_toml(self.path, self.problems)
         self.validate()
-        if not _ID.fullmatch(self.id):
+        if not ORGANISATION_ID.fullmatch(self.id):
             fix = "rename it: a-z, 0-9 and - before .toml, as in example-org.toml"
             text = "its name is the organisation's id, and cannot be one"
             self.problems.append(SettingProblem(str(self.path), "", text, fix))

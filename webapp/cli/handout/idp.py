@@ -109,7 +109,7 @@ def idp(path: Path, /, name: str, output: Path | None, **options: str | None) ->
     config = load_config(path)
     organisation = find_organisation(config, name)
     entity_id = _entity_id(organisation, options["entity_id"])
-    write_files(_idp_files(config, organisation, entity_id, source_options), output)
+    write_files(idp_handout(config, organisation, entity_id, source_options), output)
 
 
 def _entity_id(organisation: Organisation, wanted: str | None) -> str:
@@ -122,9 +122,15 @@ def _entity_id(organisation: Organisation, wanted: str | None) -> str:
     return wanted or known[0]
 
 
-def _idp_files(
+def idp_handout(
     config: Config, organisation: Organisation, entity_id: str, options: SourceOptions
 ) -> tuple[RenderedFile, ...]:
+    """Render the files for one of an organisation's Identity Providers.
+
+    Raises:
+        CommandError: If the configuration and the options do not fit.
+        TemplateError: If a value is not allowed in a file.
+    """
     conditions, values = SOURCES[options.source](config, organisation, options)
     account = parse_account(options.person or _default_person(organisation), organisation.scopes)
     without = "withhold-without" if organisation.needs_stable_id else "release-without"
