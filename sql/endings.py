@@ -27,19 +27,19 @@ def end_link(session: Transaction, link_id: str, actor: str, now: datetime) -> N
     """
     at = rows.format_timestamp(now)
     session.execute("end_link", id=link_id, now=at, actor=actor)
-    session.execute("revoke_tokens_of_link", id=link_id, now=at)
+    session.execute("revoke_tokens", **_tokens(at, link=link_id))
 
 
 def revoke_tokens(session: Transaction, link_id: str, now: datetime) -> None:
     """Make the tokens of a link due to be revoked, while the link goes on."""
-    session.execute("revoke_tokens_of_link", id=link_id, now=rows.format_timestamp(now))
+    session.execute("revoke_tokens", **_tokens(rows.format_timestamp(now), link=link_id))
 
 
 def end_links(session: Transaction, link_ids: Iterable[str], actor: str, now: datetime) -> None:
     """Mark links as ended, as `end_link` does."""
-    ended = [{"id": each, "now": rows.format_timestamp(now)} for each in link_ids]
-    session.execute_many("end_link", [{**each, "actor": actor} for each in ended])
-    session.execute_many("revoke_tokens_of_link", ended)
+    at, ids = rows.format_timestamp(now), tuple(link_ids)
+    session.execute_many("end_link", [{"id": each, "now": at, "actor": actor} for each in ids])
+    session.execute_many("revoke_tokens", [_tokens(at, link=each) for each in ids])
 
 
 def close_attempt(session: Transaction, attempt_id: str, outcome: str, now: datetime) -> bool:
@@ -51,7 +51,7 @@ def close_attempt(session: Transaction, attempt_id: str, outcome: str, now: date
     at = rows.format_timestamp(now)
     if session.execute("close_attempt", id=attempt_id, outcome=outcome, now=at) != 1:
         return False
-    session.execute("revoke_tokens_of_attempt", id=attempt_id, now=at)
+    session.execute("revoke_tokens", **_tokens(at, attempt=attempt_id))
     return True
 
 
@@ -79,12 +79,12 @@ def close_attempt_for_link(  # noqa: PLR0913 - an attempt and its link
         return False
     session.execute("assign_tokens_to_link", attempt=attempt_id, link=link_id)
     # What is left is for a link that has just ended
-    session.execute("revoke_tokens_of_attempt", id=attempt_id, now=at)
+    session.execute("revoke_tokens", **_tokens(at, attempt=attempt_id))
     if not is_new:
         found = session.fetch_all("list_tokens_of_link", link=link_id)
         for number, older in enumerate(found):
             if any(_covers(newer, older) for newer in found[:number]):
-                session.execute("revoke_token", id=older["id"], now=at)
+                session.execute("revoke_tokens", **_tokens(at, token=older["id"]))
     return True
 
 
@@ -109,7 +109,7 @@ def delete_attempts(session: Transaction, attempts: Iterable[Row], now: datetime
     ids = [{"id": each} for each in sorted(row["id"] for row in attempts)]
     deleted = [row for found in session.fetch_batch("delete_attempt", ids) for row in found]
     at = rows.format_timestamp(now)
-    session.execute_many("revoke_tokens_of_attempt", [{**each, "now": at} for each in ids])
+    session.execute_many("revoke_tokens", [_tokens(at, attempt=each["id"]) for each in ids])
     counts: Counts = Counter()
     for row in deleted:
         counts[row["organisation"], row["started_at"][:10], *STARTED] += 1
@@ -145,3 +145,9 @@ def move_tokens(
             organisation=organisation_id,
             client_id=client_id,
         )
+
+
+def _tokens(
+    now: str, *, token: str | None = None, link: str | None = None, attempt: str | None = None
+) -> dict[str, str | None]:
+    return {"now": now, "id": token, "link": link, "attempt": attempt}

@@ -147,6 +147,16 @@ create index ended_links_of_a_person
     on links (organisation, person_key, linked_at)
     where ended_at is not null;
 
+-- Current and former links together: each part has an index by the person.
+create view all_links as
+select *
+from links
+where ended_at is null
+union all
+select *
+from links
+where ended_at is not null;
+
 -- Finds the iD that a person removed under an earlier account. The condition on the iD is as above.
 create index ended_links_by_orcid_id
     on links (orcid, registry, organisation, ended_at)

@@ -13,43 +13,23 @@ join consent_texts on consent_texts.digest = affiliation_permissions.consent_dig
 where affiliation_permissions.link_id = :link_id;
 
 -- name: list_affiliation_permissions_of_person
--- Of the current and of former links. Each part of the union has an index.
+-- Of the current and of former links.
 select affiliation_permissions.*, consent_texts.version, consent_texts.language, consent_texts.text
-from (
-    select held.id
-    from links as held
-    where held.organisation = :organisation
-        and held.person_key = :person_key
-        and held.ended_at is null
-    union all
-    select ended.id
-    from links as ended
-    where ended.organisation = :organisation
-        and ended.person_key = :person_key
-        and ended.ended_at is not null
-) as owner
+from all_links as owner
 join affiliation_permissions on affiliation_permissions.link_id = owner.id
 join consent_texts on consent_texts.digest = affiliation_permissions.consent_digest
+where owner.organisation = :organisation
+    and owner.person_key = :person_key
 order by affiliation_permissions.consent_at desc, affiliation_permissions.link_id
 limit :limit;
 
 -- name: list_affiliation_items_of_person
--- Of the current and of former links. Each part of the union has an index.
+-- Of the current and of former links.
 select affiliation_items.*, owner.registry, owner.orcid
-from (
-    select held.id, held.registry, held.orcid
-    from links as held
-    where held.organisation = :organisation
-        and held.person_key = :person_key
-        and held.ended_at is null
-    union all
-    select ended.id, ended.registry, ended.orcid
-    from links as ended
-    where ended.organisation = :organisation
-        and ended.person_key = :person_key
-        and ended.ended_at is not null
-) as owner
+from all_links as owner
 join affiliation_items on affiliation_items.link_id = owner.id
+where owner.organisation = :organisation
+    and owner.person_key = :person_key
 order by affiliation_items.changed_at desc, affiliation_items.link_id, affiliation_items.section
 limit :limit;
 

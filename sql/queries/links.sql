@@ -72,22 +72,12 @@ left join changes as newest on newest.organisation = :organisation
 left join acknowledgements on acknowledgements.organisation = :organisation;
 
 -- name: list_links_of_person
--- Current and former links with the texts agreed to, newest first. Each half of the union has an index.
-select links.*, consent_texts.version, consent_texts.language, consent_texts.text
-from (
-    select *
-    from links as held
-    where held.organisation = :organisation
-        and held.person_key = :person_key
-        and held.ended_at is null
-    union all
-    select *
-    from links as ended
-    where ended.organisation = :organisation
-        and ended.person_key = :person_key
-        and ended.ended_at is not null
-) as links
-join consent_texts on consent_texts.digest = links.consent_digest
+-- Current and former links with the texts agreed to, newest first.
+select all_links.*, consent_texts.version, consent_texts.language, consent_texts.text
+from all_links
+join consent_texts on consent_texts.digest = all_links.consent_digest
+where all_links.organisation = :organisation
+    and all_links.person_key = :person_key
 order by linked_at desc, id
 limit :limit;
 
@@ -266,18 +256,11 @@ where id = :id
     and ended_at is null;
 
 -- name: delete_links_of_person
--- Current and former links. Each half of the union has an index.
+-- Current and former links.
 delete from links
 where id in (
-    select held.id
-    from links as held
-    where held.organisation = :organisation
-        and held.person_key = :person_key
-        and held.ended_at is null
-    union all
-    select ended.id
-    from links as ended
-    where ended.organisation = :organisation
-        and ended.person_key = :person_key
-        and ended.ended_at is not null
+    select all_links.id
+    from all_links
+    where all_links.organisation = :organisation
+        and all_links.person_key = :person_key
 );

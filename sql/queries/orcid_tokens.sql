@@ -45,26 +45,13 @@ from orcid_tokens
 where attempt = :attempt
     and revocation_due_at is null;
 
--- name: revoke_token
--- Here and below: makes tokens due to be revoked that are not yet.
+-- name: revoke_tokens
+-- Here and below: makes tokens due to be revoked that are not yet. One pair, or those of a link or of an attempt; null
+-- names none.
 update orcid_tokens
 set revocation_due_at = :now,
     next_try_at = :now
-where id = :id
-    and revocation_due_at is null;
-
--- name: revoke_tokens_of_link
-update orcid_tokens
-set revocation_due_at = :now,
-    next_try_at = :now
-where link = :id
-    and revocation_due_at is null;
-
--- name: revoke_tokens_of_attempt
-update orcid_tokens
-set revocation_due_at = :now,
-    next_try_at = :now
-where attempt = :id
+where (id = :id or link = :link or attempt = :attempt)
     and revocation_due_at is null;
 
 -- name: revoke_tokens_of_open_attempts
@@ -77,57 +64,39 @@ where attempt is not null
     and revocation_due_at is null;
 
 -- name: revoke_tokens_of_person
--- Those of the person's current and former links. Each half of the union has an index.
+-- Those of the person's current and former links.
 update orcid_tokens
 set revocation_due_at = :now,
     next_try_at = :now
 where revocation_due_at is null
     and link in (
-        select held.id
-        from links as held
-        where held.organisation = :organisation
-            and held.person_key = :person_key
-            and held.ended_at is null
-        union all
-        select ended.id
-        from links as ended
-        where ended.organisation = :organisation
-            and ended.person_key = :person_key
-            and ended.ended_at is not null
+        select all_links.id
+        from all_links
+        where all_links.organisation = :organisation
+            and all_links.person_key = :person_key
     );
 
--- name: revoke_tokens_of_client
--- But for those of links with an item of the client that is not ended.
-update orcid_tokens
-set revocation_due_at = :now,
-    next_try_at = :now
-where client_id = :client_id
-    and revocation_due_at is null
-    and not exists (
-        select 1
-        from affiliation_items
-        where affiliation_items.link_id = orcid_tokens.link
-            and affiliation_items.client_id = orcid_tokens.client_id
-            and affiliation_items.state in ('pending', 'written')
-    );
-
--- name: list_links_of_client
--- Those for which the client has tokens that are not due to be revoked.
+-- name: list_links_of_client_to_end
+-- A page of the links with tokens of the client that are not due to be revoked, and an item that it has to end before.
 select distinct
     links.organisation, links.id, links.person_key, links.account, links.registry, links.orcid, links.linked_at,
     links.record_state, links.ended_at
 from orcid_tokens
+join affiliation_items on affiliation_items.link_id = orcid_tokens.link
+    and affiliation_items.client_id = orcid_tokens.client_id
+    and affiliation_items.state in ('pending', 'written')
 join links on links.id = orcid_tokens.link
 where orcid_tokens.client_id = :client_id
     and orcid_tokens.revocation_due_at is null
+    and links.id > :after
+order by links.id
 limit :limit;
 
--- name: revoke_tokens_of_link_and_client
+-- name: revoke_tokens_of_client
 update orcid_tokens
 set revocation_due_at = :now,
     next_try_at = :now
-where link = :id
-    and client_id = :client_id
+where client_id = :client_id
     and revocation_due_at is null;
 
 -- name: list_unneeded_tokens
@@ -165,20 +134,10 @@ where id = :id
 -- Those of the person's current and former links and of their attempts, newest first, with the link's iD. Each part of
 -- the union has an index.
 select orcid_tokens.*, owner.registry, owner.orcid
-from (
-    select held.id, held.registry, held.orcid
-    from links as held
-    where held.organisation = :organisation
-        and held.person_key = :person_key
-        and held.ended_at is null
-    union all
-    select ended.id, ended.registry, ended.orcid
-    from links as ended
-    where ended.organisation = :organisation
-        and ended.person_key = :person_key
-        and ended.ended_at is not null
-) as owner
+from all_links as owner
 join orcid_tokens on orcid_tokens.link = owner.id
+where owner.organisation = :organisation
+    and owner.person_key = :person_key
 union all
 select orcid_tokens.*, attempts.registry, attempts.orcid
 from attempts

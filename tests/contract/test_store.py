@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from sql.errors import (
 )
 from sql.records import ChangeKind, PersonStatus
 from sql.store import open_store
-from tests.support.database import driver_of
+from tests.support.database import driver_of, opened
 from tests.support.factories import (
     NOON,
     POLYTECHNIC,
@@ -1109,3 +1110,33 @@ def test_no_query_scans_a_table(store, query, values, index):
     # A subquery that is one row of its own is no table
     assert not any(step.startswith("SCAN") and step not in {"SCAN CONSTANT ROW", "SCAN person"} for step in plan)
     assert not any("TEMP B-TREE" in step for step in plan)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "list_links_of_person",
+        "delete_links_of_person",
+        "list_affiliation_permissions_of_person",
+        "list_affiliation_items_of_person",
+        "list_tokens_of_person",
+        "revoke_tokens_of_person",
+    ],
+)
+def test_current_and_former_links_of_a_person_are_found_by_an_index_each(store, store_url, query):
+    values = {"organisation": "o", "person_key": "p", "limit": 1, "now": "t"}
+    if store_url.startswith("sqlite:"):
+        found = driver_of(store).execute("explain query plan " + queries()[query], values)
+        plan, step = "\n".join(row["detail"] for row in found), "links USING INDEX {}"
+        condition = "(organisation=? AND person_key=?)"
+    else:
+        text = "explain (costs off) " + re.sub(r":(\w+)", r"%(\1)s", queries()[query])
+        with opened(store_url) as connection:
+            connection.execute("set enable_seqscan = off")
+            plan, step = "\n".join(row for (row,) in connection.execute(text, values)), "{} on links"
+        condition = "Index Cond: ((organisation = 'o'::text) AND (person_key = 'p'::text))"
+
+    assert not re.search(r"^SCAN|Seq Scan", plan, re.MULTILINE)
+    for index in ("one_current_link_for_a_person", "ended_links_of_a_person"):
+        assert step.format(index) in plan
+    assert plan.count(condition) >= 2

@@ -158,16 +158,18 @@ class OrcidTokenRepository(Repository):
         return made + sum(self._make_due_of_client(each, now, transfers) for each in former_clients)
 
     def _make_due_of_client(self, client_id: str, now: datetime, transfers: Mapping[str, str]) -> int:
-        client = {"client_id": client_id, "now": rows.format_timestamp(now)}
-        made = self.engine.execute("revoke_tokens_of_client", **client)
-        while found := self.engine.fetch_all("list_links_of_client", client_id=client_id, limit=PAGE_SIZE):
+        after = ""
+        # First, so that nothing is left if this is interrupted
+        while found := self.engine.fetch_all(
+            "list_links_of_client_to_end", client_id=client_id, after=after, limit=PAGE_SIZE
+        ):
             for row in found:
-                with self.organisation_transaction(row["organisation"], now) as transaction:
-                    made += transaction.session.execute("revoke_tokens_of_link_and_client", id=row["id"], **client)
-                    if transfer := transfers.get(row["organisation"]):
+                if transfer := transfers.get(row["organisation"]):
+                    with self.organisation_transaction(row["organisation"], now) as transaction:
                         is_current = row["ended_at"] is None
                         queue_delivery(transaction, rows.link_summary_from_row(row), transfer, is_current=is_current)
-        return made
+            after = found[-1]["id"]
+        return self.engine.execute("revoke_tokens_of_client", client_id=client_id, now=rows.format_timestamp(now))
 
     def list_due_clients(self, now: datetime) -> list[str]:
         """Return the ids of the ORCID clients that have a pair to revoke now."""
