@@ -7,12 +7,14 @@ page `/metrics` has the sums of all processes of the machine; without it, those 
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from time import monotonic, time
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Read by prometheus-client when it is imported."""
@@ -51,12 +53,30 @@ LAST_LOOKUP = Gauge(
     registry=REGISTRY,
     multiprocess_mode="max",
 )
+MEMORY = Gauge(
+    "orcid_connect_process_resident_memory_bytes",
+    "Memory of a process, by server (web, connector or worker); with several processes also by pid.",
+    ("server",),
+    registry=REGISTRY,
+    multiprocess_mode="liveall",
+)
+CPU = Gauge(
+    "orcid_connect_process_cpu_seconds",
+    "Processor time of a process since its start, labelled as its memory.",
+    ("server",),
+    registry=REGISTRY,
+    multiprocess_mode="liveall",
+)
+RECORD_INTERVAL = 5.0
+"""Seconds for which the recorded memory and processor time of a process are up to date."""
 PROCESS_METRICS: tuple[Histogram | Counter | Gauge, ...] = (
     HTTP_REQUESTS,
     ORCID_REQUESTS,
     CREDENTIALS_REFUSED,
     LOOKUPS,
     LAST_LOOKUP,
+    MEMORY,
+    CPU,
 )
 
 Application = Callable[..., Iterable[bytes]]
@@ -70,9 +90,14 @@ def measured(application: Application, server: str, route_of: Callable[[Mapping[
         server: The label of the server.
         route_of: Returns the route of a request that was answered; `OTHER_ROUTE` if none has it.
     """
+    recorded_at = -RECORD_INTERVAL
 
     def measure(environ: Mapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        nonlocal recorded_at
         begun, statuses = monotonic(), [""]
+        if begun >= recorded_at + RECORD_INTERVAL:
+            recorded_at = begun
+            record_process(server)
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             statuses[0] = status[:3]
@@ -96,10 +121,30 @@ def count_lookup(organisation_id: str) -> None:
     LAST_LOOKUP.labels(organisation_id).set(time())
 
 
+def record_process(server: str) -> None:
+    """Record the memory and the processor time of this process.
+
+    Each process does it for itself: prometheus-client's own collector knows one process only, and not in its mode for
+    several.
+    """
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    MEMORY.labels(server).set(pages * resource.getpagesize())
+    CPU.labels(server).set(usage.ru_utime + usage.ru_stime)
+
+
 def process_metrics() -> bytes:
-    """Return the metrics in Prometheus' text format."""
-    registry = REGISTRY
-    if directory := os.environ.get(DIRECTORY_VARIABLE):
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry, directory)  # type: ignore[no-untyped-call]
+    """Return the metrics in Prometheus' text format.
+
+    Memory and processor time are those of processes that have not ended.
+    """
+    directory = os.environ.get(DIRECTORY_VARIABLE)
+    if not directory:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, directory)  # type: ignore[no-untyped-call]
+    samples = [sample for family in registry.collect() for sample in family.samples]
+    for pid in {sample.labels["pid"] for sample in samples if "pid" in sample.labels}:
+        if not Path("/proc", pid).exists():
+            mark_process_dead(int(pid), directory)  # type: ignore[no-untyped-call]
     return generate_latest(registry)

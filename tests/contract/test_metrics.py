@@ -1,13 +1,16 @@
 """The figures for a monitoring system: right at every moment, for whoever has the token, and about nobody."""
 
+import subprocess
+import sys
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from resolver_connector.metrics import PROCESS_METRICS, REGISTRY
+from resolver_connector.metrics import PROCESS_METRICS, REGISTRY, process_metrics
 from resolver_connector.orcid.http import OrcidUnavailable
 from shibboleth.orcid_id import Registry
 from sql.records import RecordState, ReleaseState
@@ -28,12 +31,14 @@ from tests.support.processes.servers import ask as ask_server
 from tests.support.processes.servers import configuration, connection, running
 from tests.support.service import Clock, ask, make_orcid_client, make_web_app
 from webapp.app import make_app
+from webapp.certificates import UsedCertificate
 from webapp.operator.access import AdminAccess
 from webapp.operator.metrics import METRICS
 
 TOKEN = "token-of-the-monitoring-" + "m" * 32
 MAIJA, VILLE, AINO = (f"{name}@yliopisto.example" for name in ("maija", "ville", "aino"))
 DAY = timedelta(days=1)
+MEMORY = "orcid_connect_process_resident_memory_bytes"
 OPERATOR_PAGE = Path(__file__).parents[2] / "docs" / "operator" / "run.md"
 
 
@@ -46,7 +51,8 @@ def web(store, clock, token=TOKEN):
     web_app = make_web_app(
         store, make_orcid_client("https://sandbox.orcid.org"), clock, admin_access=AdminAccess(metrics_token=token)
     )
-    return make_app(web_app)
+    certificates = (UsedCertificate("yliopisto", "transfer idm", Path("/none")),)
+    return make_app(replace(web_app, context=replace(web_app.context, certificates=certificates)))
 
 
 @pytest.fixture
@@ -240,7 +246,7 @@ def test_no_metric_contains_personal_data(store, app):
     families, reply = scrape(app)
 
     assert {label for family in families.values() for each in family.samples for label in each.labels} <= {
-        *("organisation", "transfer", "outcome", "kind", "reason", "state", "version")
+        *("organisation", "transfer", "outcome", "kind", "reason", "state", "version", "used_for")
     }
     for personal in ("maija", "ville", make_orcid_id().bare, UNIVERSITY_IDP, POLYTECHNIC_IDP):
         assert personal not in reply.text
@@ -294,6 +300,18 @@ def test_the_processes_of_a_machine_are_counted_together(tmp_path, monkeypatch):
     assert found["orcid_connect_lookups_total", "yliopisto"] == 3
     assert found["orcid_connect_last_lookup_timestamp_seconds", "yliopisto"] > 1_700_000_000
     assert found["orcid_connect_credentials_refused_total", "bearer"] == 1
+    memory = {(each[2], each[1]): value for each, value in found.items() if each[0] == MEMORY}
+    assert {server for server, _ in memory} == {"web", "connector"}
+    assert all(10_000_000 < each < 500_000_000 for each in memory.values())
+    assert all(found["orcid_connect_process_cpu_seconds", pid, server] > 0 for server, pid in memory)
+
+
+def test_a_process_that_has_ended_is_not_reported(tmp_path, monkeypatch):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    words = "from resolver_connector.metrics import record_process; record_process('worker')"
+    subprocess.run([sys.executable, "-c", words], check=True)
+
+    assert b'server="worker"' not in process_metrics()
 
 
 def test_a_request_that_orcid_does_not_answer_is_counted():

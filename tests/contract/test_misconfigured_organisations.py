@@ -1,17 +1,15 @@
 """An organisation whose file is invalid is left out, and affects no other one."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from freezegun import freeze_time
 
 from sql.records import DeliveryState
 from sql.store import open_store
+from tests.support.certificates import certificate
 from tests.support.configuration import IDM_TOKEN, PROOF, TOKEN, write_configuration
 from tests.support.database import make_sqlite
 from tests.support.factories import NOON, make_link, make_orcid_id
@@ -27,15 +25,6 @@ BROKEN, OTHER = "yliopisto", "amk"
 OTHER_TOKEN = "token-of-amk-" + "a" * 32
 MAIJA, AINO = "maija@yliopisto.example", "aino@amk.example"
 SPOOL = {"name": "idm", "kind": "file", "directory": "spool"}
-
-
-def certificate(days):
-    """Make a certificate that ends in so many days, in PEM."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "orcid-connect")])
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    valid = builder.not_valid_before(now - timedelta(days=9)).not_valid_after(now + timedelta(days=days))
-    return valid.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 def configure(directory, **changes):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from sql.store import Store
+from webapp.checks.certificates import check_certificates
 from webapp.checks.configuration import check_configuration
 from webapp.checks.metadata import check_metadata
 from webapp.checks.notices import check_notices
@@ -28,6 +29,7 @@ def run_checks(
     """
     yield from check_configuration(config)
     yield from check_token_keys(config)
+    yield from check_certificates(config, now)
     yield from check_notices(config)
     yield from check_metadata(config, now)
     yield from check_store(config, store, now, known_hashes)

@@ -94,10 +94,8 @@ class ConfigContext:
         Raises:
             InvalidSetting: If it has, or the file cannot be read as a certificate.
         """
-        from cryptography import x509  # noqa: PLC0415 - few configurations have a client certificate
-
         try:
-            expires = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+            expires = certificate_expiry(path)
         except FileNotFoundError:
             raise InvalidSetting("refers to a file that does not exist", "put the certificate there") from None
         except OSError as error:
@@ -266,6 +264,18 @@ def _describe(info: FieldInfo, key: str) -> Setting:
         required=info.is_required(),
         description=info.description or "",
     )
+
+
+def certificate_expiry(path: Path) -> datetime:
+    """Return when the first certificate of a file (PEM) expires.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is not a certificate.
+    """
+    from cryptography import x509  # noqa: PLC0415 - few configurations have a client certificate
+
+    return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
 
 
 def _expected_of(annotation: Any) -> str:

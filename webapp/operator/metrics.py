@@ -26,6 +26,7 @@ from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.records import RecordState
 from sql.repositories.orcid.tokens import RevocationCount
 from sql.store import Store
+from webapp.certificates import UsedCertificate
 from webapp.pages.problems import NotFound
 from webapp.pages.request import PageRequest, RawResponse
 
@@ -66,6 +67,11 @@ METRICS = {
             "orcid_connect_store_wal_backlog_bytes",
             "Size of SQLite's write-ahead log that waits for a checkpoint; it grows while a process reads for long.",
             (),
+        ),
+        MetricDefinition(
+            "orcid_connect_certificate_expiry_timestamp_seconds",
+            "Unix time at which a certificate of the service's own expires; 0 if its file cannot be read.",
+            ("organisation", "used_for"),
         ),
         MetricDefinition(
             "orcid_connect_record_lookups_overdue_seconds",
@@ -200,7 +206,12 @@ def metrics(context: AppContext, request: PageRequest) -> RawResponse:
     if not _equal(request.authorization, f"Bearer {token}"):
         return RawResponse(b"A bearer token is needed.\n", "text/plain; charset=utf-8", 401, headers=_CHALLENGE)
     families = list(
-        _families(_read_samples(context.store, context.organisations, context.linking.orcid.registry, request.now))
+        _families(
+            [
+                *_certificate_samples(context.certificates),
+                *_read_samples(context.store, context.organisations, context.linking.orcid.registry, request.now),
+            ]
+        )
     )
 
     class StaticCollector(Collector):
@@ -247,6 +258,13 @@ def _read_samples(store: Store, organisations: Organisations, registry: Registry
             ("orcid_connect_store_writable", (), 0),
             *_configuration_samples(organisations),
         ]
+
+
+def _certificate_samples(certificates: Iterable[UsedCertificate]) -> Iterator[_Sample]:
+    for each in certificates:
+        expires = each.expires_at
+        labels = (each.organisation, each.used_for)
+        yield "orcid_connect_certificate_expiry_timestamp_seconds", labels, expires.timestamp() if expires else 0
 
 
 def _write_samples(store: Store) -> list[_Sample]:

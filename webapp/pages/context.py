@@ -12,6 +12,7 @@ from shibboleth.person import Person
 from shibboleth.process_state import ProcessState
 from sql.records import Change
 from sql.store import Store
+from webapp.certificates import UsedCertificate
 from webapp.config.organisation import OrganisationSettings
 from webapp.limits import Limits
 from webapp.linking.public_api import LookupFailed
@@ -65,6 +66,8 @@ class AppContext:
     display_names: Callable[[str], Mapping[str, str]] = no_names
     """Returns the names of an entity in the federation's metadata, by language."""
     admin_access: AdminAccess = field(default_factory=AdminAccess)
+    certificates: tuple[UsedCertificate, ...] = ()
+    """The certificates with which the service authenticates."""
     mail_enabled: bool = False
     operator_texts: OperatorTexts = field(default_factory=OperatorTexts)
     keep_changes: int = KEEP_CHANGES

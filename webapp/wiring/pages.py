@@ -16,6 +16,7 @@ from sql.store import Store
 from webapp.app import ServiceInfo, WebApp, make_app, security_headers, template_globals
 from webapp.auth.authenticator import Authenticator
 from webapp.auth.named_people import NamedPeople
+from webapp.certificates import used_certificates
 from webapp.concurrency import ConcurrencyLimits, with_limits
 from webapp.config.loader import Config
 from webapp.i18n.language import languages
@@ -89,6 +90,7 @@ def make_web(
         operator_texts=operator_texts_of(config),
         keep_changes=config.store.keep_changes,
         admin_access=admin_access_of(config),
+        certificates=used_certificates(config),
         returns=config.returns,
         process=process or ProcessState(config.digest),
     )

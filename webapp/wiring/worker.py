@@ -16,8 +16,10 @@ from resolver_connector.delivery.maintenance import (
     execute_due_removals,
 )
 from resolver_connector.delivery.worker import Job, Worker
+from resolver_connector.metrics import RECORD_INTERVAL, record_process
 from shibboleth.process_state import ProcessState
 from sql.store import Store
+from webapp.certificates import log_expiring, used_certificates
 from webapp.config.loader import Config
 from webapp.i18n.language import languages
 from webapp.log import log
@@ -53,6 +55,8 @@ def make_worker(config: Config, store: Store, clock: Callable[[], datetime] = ut
             INTERVAL,
         ),
         Job("maintenance", maintenance.run, INTERVAL),
+        Job("certificates", partial(log_expiring, used_certificates(config)), timedelta(days=1)),
+        Job("process-metrics", lambda _now: record_process("worker"), timedelta(seconds=RECORD_INTERVAL)),
         Job(
             "feed-retention",
             partial(delete_old_changes, store, keep_changes, log, misconfigured=config.misconfigured),
