@@ -19,7 +19,7 @@ from sql.errors import StoreUnavailable, UnstorableText
 from webapp.auth.authenticator import Access, Authenticator
 from webapp.auth.cookies import parse_cookies
 from webapp.auth.csrf import check_csrf_token, check_origin
-from webapp.i18n.language import ChosenBy, Language, LanguageNegotiator
+from webapp.i18n.language import ChosenBy, Language, LanguageNegotiator, gettext_noop
 from webapp.linking.admission import NotAdmitted
 from webapp.linking.return_address import ReturnAddress, find_return
 from webapp.linking.service import LIFETIME
@@ -55,6 +55,21 @@ _LANGUAGE_LINK_PATHS = {"/me/callback": "/me"}
 """Where the links of the language menu lead, for pages whose address is valid only once."""
 
 
+BODY_LABELS = {"owner": gettext_noop("Service provider:"), "commissioner": gettext_noop("Commissioned by:")}
+
+
+@dataclass(frozen=True, slots=True)
+class FooterBody:
+    """A body that the footer names."""
+
+    label: str
+    """A sentence of the catalogues, of `BODY_LABELS`."""
+    name: str
+    url: str = ""
+    logo: str = ""
+    """Name of the logo among the static files; empty without one."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceInfo:
     """Facts about the service that every page shows."""
@@ -69,6 +84,8 @@ class ServiceInfo:
     """Name of the logo among the static files; empty without one."""
     names: Mapping[str, str] = field(default_factory=dict)
     """The name by language, where it is not `name`."""
+    bodies: tuple[FooterBody, ...] = ()
+    """Owner and commissioner."""
 
     def named(self, code: str) -> str:
         """Return the name in a language."""

@@ -99,4 +99,4 @@ def test_where_links_are_not_kept_the_page_claims_no_state(web_app):
 
     assert "not kept here" in page
     assert "Your organisation can tell you" in page
-    assert "none connected" not in page
+    assert "Not connected" not in page

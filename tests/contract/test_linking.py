@@ -700,7 +700,7 @@ def test_a_reassigned_account_has_no_link(maija, simulator, store):
 
     page = heir.get("/me")
 
-    assert "none connected" in page.text
+    assert "Not connected" in page.text
     assert held(store) == []
     assert [change.kind for change in store.changes.list_after(UNIVERSITY, 0, 10)] == ["linked", "removed"]
 
@@ -715,7 +715,7 @@ def test_an_account_of_the_same_day_keeps_its_link(maija, simulator, store):
 
 
 def test_my_page_shows_what_is_linked(maija, simulator):
-    assert "none connected" in maija.get("/me").text
+    assert "Not connected" in maija.get("/me").text
 
     maija.link(simulator)
 

@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 from html import unescape
+from urllib.parse import urlencode
 
 import pytest
 
+from shibboleth.organisation import Organisations
 from sql.store import open_store
 from tests.support.database import make_sqlite
-from tests.support.factories import NOON, UNIVERSITY, make_link
-from tests.support.service import PUBLIC_URL, Clock, WebClient, make_web_app, orcid_id, run_orcid_simulator
-from webapp.app import make_app, template_globals
+from tests.support.factories import NOON, UNIVERSITY, make_link, make_organisation
+from tests.support.service import PUBLIC_URL, Clock, WebClient, ask, make_web_app, orcid_id, run_orcid_simulator
+from webapp.app import BODY_LABELS, FooterBody, make_app, template_globals
 from webapp.auth.named_people import NamedPeople
 from webapp.i18n.language import languages
 from webapp.operator.access import AdminAccess
@@ -265,3 +267,66 @@ def test_an_error_page_is_titled_as_one_in_each_language(web_app):
 
     for code, word in (("en", "Error:"), ("fi", "Virhe:"), ("sv", "Fel:")):
         assert f"<title>{word} " in WebClient(app).get("/nothing", HTTP_ACCEPT_LANGUAGE=code).text
+
+
+@pytest.mark.parametrize(
+    ("find", "found"), [("", 12), ("number 7", 1), ("SCHOOL11.example", 1), ("koulu 3", 1), ("nowhere", 0)]
+)
+def test_a_long_list_of_organisations_is_searched_without_a_script(store, orcid, find, found):
+    organisations = Organisations.of(
+        make_organisation(
+            f"school{number}",
+            scopes=frozenset({f"school{number}.example"}),
+            names={"en": f"School number {number}", "fi": f"Koulu {number}"},
+        )
+        for number in range(1, 13)
+    )
+    app = make_app(make_web_app(store, orcid[1], Clock(), organisations))
+
+    page = ask(app, f"/?{urlencode({'find': find})}").text
+
+    assert page.count("/Shibboleth.sso/Login?entityID=") == found
+    assert ("Organisations found:" in page) == bool(find)
+    assert f'value="{find}"' in page
+
+
+def test_a_short_list_of_organisations_has_no_search(web_app):
+    page = ask(make_app(web_app), "/?find=nowhere").text
+
+    assert 'name="find"' not in page
+    assert "/Shibboleth.sso/Login?entityID=" in page
+
+
+def test_the_footer_names_owner_and_commissioner(web_app):
+    bodies = (FooterBody(BODY_LABELS["owner"], "Example Ltd.", "https://example.org"),)
+    info = replace(web_app.service_info, bodies=bodies)
+    shared = template_globals(info, web_app.context, LANGUAGES)
+    known = {each: templates(language, shared) for each, language in LANGUAGES.items()}
+
+    page = ask(make_app(replace(web_app, service_info=info, templates=known)), "/").text
+
+    assert 'Service provider: <a href="https://example.org">Example Ltd.</a>' in page
+
+
+def test_the_overview_begins_with_what_needs_attention(store, orcid):
+    staff = AdminAccess(operators=(NamedPeople.parse(UNIVERSITY, (MAIJA,)),))
+    maija = WebClient(make_app(make_web_app(store, orcid[1], Clock(), transfers=[TRANSFER], admin_access=staff)))
+    quiet = maija.get("/operator").text
+    make_link(store, MAIJA, orcid_id(OLD), transfers=[TRANSFER])
+    refuse(store)
+
+    page = maija.get("/operator").text
+
+    assert "Nothing needs attention." in quiet
+    assert "Nothing needs attention." not in page
+    assert page.index("Not delivered: <strong>1</strong>") < page.index("<table")
+
+
+def test_my_data_begins_with_its_contents_and_has_a_heading_for_each_entry(store, maija):
+    make_link(store, MAIJA, orcid_id(OLD))
+    store.links.remove(UNIVERSITY, MAIJA, "person", "wanted", NOON)
+
+    page = maija.get("/me/data").text
+
+    assert page.index('href="#links"') < page.index('id="links"')
+    assert "<h3>Entry 2 of 2</h3>" in page

@@ -24,6 +24,11 @@ def operator(context):
 
 
 @page_state("GET /operator")
+def operator_where_nothing_needs_attention(context):
+    return _operator_client(context).get("/operator")
+
+
+@page_state("GET /operator")
 def operator_with_an_organisation_left_out(context):
     context.organisations = Organisations.of([make_organisation(stage=Stage.TEST)], {"amk": ()})
     return _operator_client(context).get("/operator")

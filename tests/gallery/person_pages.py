@@ -67,6 +67,15 @@ def organisation_with_two_sign_ins(context):
     return ask(context.app(), "/o/yliopisto")
 
 
+@page_state("GET /")
+def landing_searched(context):
+    context.organisations = Organisations.of(
+        make_organisation(f"school{number}", stage=Stage.TEST, names={"en": f"School {number}"})
+        for number in range(1, 21)
+    )
+    return ask(context.app(), "/?find=12")
+
+
 @page_state("GET /help")
 def help_page(context):
     return ask(context.app(), "/help")

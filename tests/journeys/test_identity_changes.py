@@ -103,7 +103,7 @@ def test_a_reassigned_account_does_not_keep_the_earlier_holders_id(user, demo):
     assert by_holder == [[orcid_uri(MAIJA)], []]
     user.sign_in("maija").expect_heading("Your ORCID iD")
 
-    assert "none connected" in user.text
+    assert "Not connected" in user.text
     assert MAIJA not in user.driver.page_source
     assert demo.get_released_id(OLD, NORTH) == []
     assert changes(demo) == [("removed", OLD, None)]

@@ -58,7 +58,7 @@ def test_a_person_denies_and_links_afterwards(user, demo):
     user.follow("Connect this iD").expect_focus("problem").expect_sentence("Is this your ORCID iD?")
     assert get_released_id(demo) == []
 
-    user.follow("Read the statement, tick the box if you agree, and confirm again.").expect_focus("agree")
+    user.follow("To connect your ORCID iD, you must agree to the statement next to the box.").expect_focus("agree")
     user.press_key(Keys.SPACE).screenshot(f"keyboard-ticked-{user.language.code}")
     user.follow("Connect this iD").expect_sentence("Your ORCID iD is connected")
     assert get_released_id(demo) == [orcid_uri(MAIJA)]
@@ -70,7 +70,7 @@ def test_an_id_is_replaced_and_removed(user, demo):
     user.visit("/orcid/signout").visit("/me").expect_sentence("Your ORCID iD").use_skip_link()
     user.follow("Connect another ORCID iD instead").follow("Connect another ORCID iD").expect_heading("Sign in")
     user.choose(f"sign-in-{OTHER_ID}").expect_heading("Authorize access").choose("authorize-button").expect_sentence(
-        "Is this your ORCID iD?"
+        "Replace your ORCID iD?"
     )
 
     user.use_skip_link().tab_to(user.language.gettext("Replace the iD"))

@@ -115,7 +115,7 @@ def test_a_person_replaces_the_id_seeing_the_old_one_and_the_new_one(user, demo)
     user.screenshot("me-unfolded")
     user.press("Connect another ORCID iD").sign_in_at_orcid(OTHER_ID).authorize()
 
-    user.expect_heading("Is this your ORCID iD?", "confirm-replacing")
+    user.expect_heading("Replace your ORCID iD?", "confirm-replacing")
     assert orcid_uri(MAIJA) in user.text
     assert orcid_uri(OTHER_ID) in user.text
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == [orcid_uri(MAIJA)]
@@ -135,7 +135,7 @@ def test_a_person_whose_id_orcid_merged_into_another_connects_that_one(user, dem
     user.visit("/orcid/signout").visit("/me").expect_heading("Your ORCID iD", "me-deprecated")
     assert "ORCID has merged this iD into another one." in user.text
     user.press("Connect the iD that is in use now").sign_in_at_orcid(OTHER_ID).authorize()
-    user.expect_heading("Is this your ORCID iD?").confirm("Replace the iD").expect_heading(
+    user.expect_heading("Replace your ORCID iD?").confirm("Replace the iD").expect_heading(
         "Your new ORCID iD is connected"
     )
 
@@ -153,7 +153,7 @@ def test_maija_removes_her_id_and_it_is_gone_everywhere(user, demo):
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
     assert user.orcid_released_to_other_service("maija") == "not released"
     user.visit("/me").expect_heading("Your ORCID iD")
-    assert "none connected" in user.text
+    assert "Not connected" in user.text
 
 
 def test_a_person_who_does_not_confirm_has_no_link(user, demo):
@@ -164,7 +164,7 @@ def test_a_person_who_does_not_confirm_has_no_link(user, demo):
     )
 
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
-    assert "none connected" in user.visit("/me").expect_heading("Your ORCID iD").text
+    assert "Not connected" in user.visit("/me").expect_heading("Your ORCID iD").text
 
 
 def test_without_the_box_ticked_the_server_refuses(user, demo):
@@ -173,7 +173,7 @@ def test_without_the_box_ticked_the_server_refuses(user, demo):
     user.expect_heading("Is this your ORCID iD?").press("Connect this iD").expect_heading(
         "Is this your ORCID iD?", "confirm-not-agreed"
     )
-    assert "you must agree to the statement" in user.driver.find_element("css selector", "[role=alert]").text
+    assert "you must agree to the statement" in user.driver.find_element("id", "problem").text
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
 
     user.confirm().expect_heading("Your ORCID iD is connected")

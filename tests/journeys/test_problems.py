@@ -61,7 +61,7 @@ def _alert(user, problem):
     # The text of the problem, once it is displayed
 
     def alerts():
-        return [each.text for each in user.driver.find_elements(By.CSS_SELECTOR, "[role=alert]")]
+        return [each.text for each in user.driver.find_elements(By.CSS_SELECTOR, ".alert")]
 
     user.wait_until(lambda: alerts() and (problem.code in FORMS or user.heading == problem.title), problem.title)
     (alert,) = alerts()

@@ -118,7 +118,7 @@ def test_what_is_linked_here_is_known_there_after_the_next_sign_in_until_it_is_r
     veera.sign_out()
     assert veera.is_known_to_the_journal_as() == NOTHING
     veera.sign_in()
-    assert "none connected" in browser.text
+    assert "Not connected" in browser.text
     assert VEERAS not in browser.text
     assert counted() == (linked, seen)
 
@@ -174,7 +174,7 @@ def onni(service):
     for _ in range(2):
         with HttpBrowser(service.stack) as somebody:
             page = somebody.sign_in("onni")
-            if "none connected" in page.text:
+            if "Not connected" in page.text:
                 at_orcid = somebody.submit(somebody.submit(page), orcid=ONNIS.rpartition("/")[2])
                 somebody.submit(somebody.submit(at_orcid), agree="yes")
     return "onni"

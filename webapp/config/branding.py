@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import zoneinfo
+from collections.abc import Mapping
 from datetime import UTC, tzinfo
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 from pydantic import AfterValidator, ValidationInfo
 
+from webapp.config import validators
 from webapp.config.base import Table, context_of, setting
 from webapp.config.errors import InvalidSetting
 from webapp.rendering.branding import (
@@ -107,6 +110,26 @@ def _validate_zone(name: str) -> str:
 _Colour = Annotated[str, AfterValidator(_validate_colour)]
 
 
+class BodySettings(Table):
+    """A body that the footer of each page names."""
+
+    name: Annotated[str, AfterValidator(validators.single_line)] | None = setting(
+        "Its name; without one the footer does not show it.",
+        "one line of text in quotes",
+        "Example Ltd.",
+        default=None,
+    )
+    url: Annotated[str, AfterValidator(validators.web_page)] | None = setting(
+        "Its page.", "an https address in quotes", "https://example.org", default=None
+    )
+    logo: Annotated[str, AfterValidator(_validate_logo)] | None = setting(
+        "Its logo beside the name: PNG or SVG, at most 20 kB; shown 2 rem (about 32 pixels) high.",
+        "a path in quotes",
+        "owner.svg",
+        default=None,
+    )
+
+
 class BrandingSettings(Table):
     """How the pages look, and in which time zone they show times."""
 
@@ -152,8 +175,14 @@ class BrandingSettings(Table):
         """The time zone."""
         return _time_zone(self.time_zone)
 
-    def branding(self, directory: Path) -> Branding:
-        """Return the branding; relative paths start at `directory`."""
+    def branding(self, directory: Path, bodies: Mapping[str, BodySettings] = MappingProxyType({})) -> Branding:
+        """Return the branding; relative paths start at `directory`.
+
+        Args:
+            bodies: Those of the footer, by the name that their logo's file begins with.
+        """
         logo = read_logo(directory / self.logo) if self.logo else None
         light, dark = self.accent or "", self.accent_dark or ""
-        return Branding(light, dark, self.header or "", self.header_dark or "", logo)
+        found = {name: read_logo(directory / one.logo) for name, one in bodies.items() if one.logo}
+        more = tuple(Logo(f"{name}-{each.name}", each.body) for name, each in found.items())
+        return Branding(light, dark, self.header or "", self.header_dark or "", logo, more)

@@ -25,7 +25,7 @@ from shibboleth.organisation import Organisations
 from shibboleth.person import AttributeSource, HeaderSource, VariableSource
 from webapp.config.access import MetricsSettings, OperatorSettings, unconnected_operators, valid_credentials
 from webapp.config.base import ConfigContext, Table, validate
-from webapp.config.branding import BrandingSettings
+from webapp.config.branding import BodySettings, BrandingSettings
 from webapp.config.errors import InvalidSetting, Misconfigured, SettingProblem
 from webapp.config.listen import AuthorityListener, ConnectorListener, WebListener, WorkerListener
 from webapp.config.mail import MailSettings
@@ -64,6 +64,8 @@ class Config:
     worker: WorkerListener
     authority: AuthorityListener
     branding: BrandingSettings
+    bodies: Mapping[str, BodySettings]
+    """Owner and commissioner of the service, those that the file names."""
     names: Mapping[str, str]
     """The service's name by language, where it is not that of `service`."""
     organisations: Organisations
@@ -168,6 +170,7 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, Any] 
         worker=file.worker,
         authority=file.authority,
         branding=file.branding,
+        bodies={k: one for k, one in (("owner", file.owner), ("commissioner", file.commissioner)) if one.name},
         names=MappingProxyType(file.name.model_dump(exclude_none=True)),
         organisations=Organisations.of(
             (one.organisation for one in settings),

@@ -21,7 +21,7 @@ from webapp.config.base import (
     section,
     setting,
 )
-from webapp.config.branding import BrandingSettings
+from webapp.config.branding import BodySettings, BrandingSettings
 from webapp.config.errors import InvalidSetting
 from webapp.config.listen import AuthorityListener, ConnectorListener, WebListener, WorkerListener
 from webapp.config.mail import MailSettings
@@ -390,6 +390,8 @@ class ServiceFile(Table):
     returns: Annotated[tuple[ReturnSettings, ...], Field(strict=False, alias="return")] = ()
     authority: AuthorityListener = section()
     branding: BrandingSettings = section()
+    owner: BodySettings = section()
+    commissioner: BodySettings = section()
     mail: MailSettings = section()
     notices: Notices = section()
     accessibility: AccessibilitySettings = section()

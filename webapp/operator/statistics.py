@@ -110,6 +110,11 @@ class OrganisationStatus:
     """In the order of COLUMNS."""
 
     @property
+    def needs_attention(self) -> bool:
+        """Whether changes were not delivered, or a transfer is paused."""
+        return bool(self.given_up or self.paused)
+
+    @property
     def waiting(self) -> int:
         """The number of waiting deliveries."""
         return sum(backlog.waiting for backlog in self.backlogs)

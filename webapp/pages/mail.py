@@ -9,13 +9,9 @@ from webapp.auth.cookies import OWS
 from webapp.auth.csrf import csrf_token
 from webapp.config import validators
 from webapp.config.errors import InvalidSetting
-from webapp.i18n.language import gettext_noop
 from webapp.pages.context import AppContext
 from webapp.pages.problems import PROBLEMS, BadAddress, NotFound, TooManyMails
 from webapp.pages.request import Page, PageRequest, Redirect
-
-NO_ADDRESS = gettext_noop("Enter an e-mail address, like name@example.org.")
-NO_KIND = gettext_noop("Select at least one e-mail.")
 
 
 def mail(context: AppContext, request: PageRequest) -> Page | Redirect:
@@ -40,9 +36,9 @@ def ask_mail(context: AppContext, request: PageRequest) -> Page | Redirect:
     try:
         address = validators.mailbox(request.form.get("address", "").strip(OWS))
     except InvalidSetting:
-        errors["address"] = NO_ADDRESS
+        errors["address"] = PROBLEMS[BadAddress].explanation
     if not kinds:
-        errors["receipt"] = NO_KIND
+        errors["receipt"] = PROBLEMS[BadAddress].advice
     if errors:
         return _page(request, errors)
     organisation_id, key = request.person.organisation.id, request.person.key

@@ -309,9 +309,9 @@ PROBLEMS: dict[type[Exception], Problem] = {
     BadAddress: Problem(
         "bad-address",
         422,
-        gettext_noop("The e-mail cannot be sent like this"),
-        gettext_noop("Either the address is not one, or nothing was ticked."),
-        gettext_noop("Write one e-mail address, and tick what you want to have."),
+        gettext_noop("There is a problem"),
+        gettext_noop("Enter an e-mail address, like name@example.org."),
+        gettext_noop("Select at least one e-mail."),
     ),
     LinkChanged: Problem(
         "link-changed",

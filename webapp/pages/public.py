@@ -7,10 +7,14 @@ from urllib.parse import urlencode
 
 from shibboleth.organisation import Organisation, State, UnknownOrganisation
 from sql.health import MAX_WAL_BACKLOG
+from webapp.auth.cookies import OWS
 from webapp.linking.return_address import ReturnNotAllowed
 from webapp.pages.context import AppContext
 from webapp.pages.problems import NoSuchOrganisation, NotFound
 from webapp.pages.request import Page, PageRequest, RawResponse, Redirect
+
+MANY_ORGANISATIONS = 10
+"""With more than these, the list of organisations can be searched."""
 
 
 def landing(context: AppContext, request: PageRequest) -> Page:
@@ -62,6 +66,11 @@ def _to_sign_in(context: AppContext, request: PageRequest, organisation_id: str)
     return Redirect(f"/Shibboleth.sso/Login?{urlencode(target)}")
 
 
+def _matches(organisation: Organisation, text: str) -> bool:
+    names = [*organisation.names.values(), *organisation.scopes]
+    return any(text in each.casefold() for each in names)
+
+
 def _sign_in_page(
     template: str, context: AppContext, request: PageRequest, organisations: Iterable[Organisation]
 ) -> Page:
@@ -70,8 +79,14 @@ def _sign_in_page(
     def in_order(one: Organisation) -> str:
         return one.name(code).casefold()
 
+    found, find = sorted(organisations, key=in_order), request.parameter("find").strip(OWS)
+    many = len(found) > MANY_ORGANISATIONS
+    if many and find:
+        found = [one for one in found if _matches(one, find.casefold())]
     variables = {
-        "organisations": sorted(organisations, key=in_order),
+        "organisations": found,
+        "many_organisations": many,
+        "find": find[:100],
         "orcid_unavailable": context.linking.orcid_status.recently_failed(request.now),
         "sign_in_path": _sign_in_path(request),
     }

@@ -39,6 +39,8 @@ class Branding:
     head: str = ""
     head_dark: str = ""
     logo: Logo | None = None
+    bodies: tuple[Logo, ...] = ()
+    """The logos of the footer."""
 
     @property
     def style(self) -> str:

@@ -30,6 +30,7 @@ class StaticFiles:
         found["style.css"] += branding.style.encode()
         if branding.logo:
             found[branding.logo.name] = branding.logo.body
+        found |= {each.name: each.body for each in branding.bodies}
         names = {name: _public(name, body) for name, body in found.items()}
         return cls({names[name]: body for name, body in found.items()}, names)
 

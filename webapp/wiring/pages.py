@@ -13,7 +13,7 @@ from shibboleth.metadata import read_display_names
 from shibboleth.orcid_id import Registry
 from shibboleth.process_state import ProcessState
 from sql.store import Store
-from webapp.app import ServiceInfo, WebApp, make_app, security_headers, template_globals
+from webapp.app import BODY_LABELS, FooterBody, ServiceInfo, WebApp, make_app, security_headers, template_globals
 from webapp.auth.authenticator import Authenticator
 from webapp.auth.named_people import NamedPeople
 from webapp.certificates import used_certificates
@@ -27,6 +27,7 @@ from webapp.log import with_request_id
 from webapp.operator.access import AdminAccess
 from webapp.pages.context import AppContext, no_delivery, no_names
 from webapp.pages.operator_texts import AccessibilityStatement, OperatorTexts
+from webapp.rendering.branding import Branding
 from webapp.rendering.static import StaticFiles
 from webapp.rendering.templating import templates
 from webapp.wiring.common import load_config_and_store, utc_now
@@ -54,7 +55,7 @@ def make_web(
 ) -> WSGIApplication:
     """Assemble the web application."""
     service, secure = config.service, config.service.public_url.startswith("https:")
-    branding, known = config.branding.branding(config.path.parent), languages()
+    branding, known = config.branding.branding(config.path.parent, config.bodies), languages()
     service_info = ServiceInfo(
         public_url=service.public_url,
         name=service.name,
@@ -64,6 +65,7 @@ def make_web(
         zone=config.branding.zone,
         logo=branding.logo.name if branding.logo else "",
         names=config.names,
+        bodies=_footer_bodies(config, branding),
     )
     limits = ConcurrencyLimits.of(config.listen.threads)
     client = orcid_client(config)
@@ -105,6 +107,14 @@ def make_web(
         clock=clock,
     )
     return with_request_id(measured(make_app(app), "web", _route_of))
+
+
+def _footer_bodies(config: Config, branding: Branding) -> tuple[FooterBody, ...]:
+    logos = {each.name.partition("-")[0]: each.name for each in branding.bodies}
+    return tuple(
+        FooterBody(BODY_LABELS[kind], one.name or "", one.url or "", logos.get(kind, ""))
+        for kind, one in config.bodies.items()
+    )
 
 
 def _display_names_of(config: Config) -> Callable[[str], Mapping[str, str]]:

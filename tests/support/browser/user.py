@@ -125,7 +125,8 @@ class BrowserUser(Browser):
         return self.click_id("agree")
 
     def confirm(self, words="Connect this iD"):
-        return self.expect_heading("Is this your ORCID iD?").tick_consent().press(words)
+        self.expect_any_heading("Is this your ORCID iD?", "Replace your ORCID iD?")
+        return self.tick_consent().press(words)
 
     def link(self, account, orcid, heading="Your ORCID iD is connected"):
         """Sign in and link an iD, up to the result page with this heading."""
