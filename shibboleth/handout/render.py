@@ -57,11 +57,15 @@ def _in_xml(value: str) -> str:
     return html.escape(value, quote=False).replace('"', "&quot;")
 
 
+def _in_toml(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"')
+
+
 XML = Syntax(_FORBIDDEN_IN_JAVA, _in_xml)
 PROPERTIES = Syntax(_FORBIDDEN_IN_JAVA, _in_properties)
 TEXT = Syntax(_CONTROL)
 UNQUOTED = Syntax(_FORBIDDEN_UNQUOTED)
-SYNTAXES = {"xml": XML, "html": XML, "properties": PROPERTIES, "txt": TEXT}
+SYNTAXES = {"xml": XML, "html": XML, "properties": PROPERTIES, "txt": TEXT, "toml": Syntax(_CONTROL, _in_toml)}
 """By the extension of a file's name; other files get `UNQUOTED`."""
 
 

@@ -10,7 +10,6 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -24,6 +23,7 @@ from shibboleth.orcid_id import Registry
 from sql.records import DeliveryState
 from tests.support.configuration import store_section, write_configuration
 from tests.support.delivery import eventually
+from tests.support.docs import ROOT
 from tests.support.factories import NOON, make_link, make_orcid_id
 from webapp.cli.main import main
 from webapp.config.service import OrcidSettings
@@ -259,7 +259,7 @@ def test_a_worker_that_is_stopped_during_look_ups_waits_for_one_request_alone(tm
 
 
 def test_the_longest_request_of_a_worker_is_shorter_than_the_time_that_systemd_grants():
-    unit = Path(__file__, "../../../docs/operator/orcid-connect-deliver.service").resolve().read_text()
+    unit = (ROOT / "shibboleth/handout/templates/machine/orcid-connect-deliver.service").read_text()
     granted = int(re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)[1])
     settings = OrcidSettings.model_fields
     look_up = sum(settings[name].default for name in ("connect_timeout", "read_timeout"))

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import shlex
+import shutil
 import subprocess
 from itertools import product
 from pathlib import Path
@@ -46,6 +47,7 @@ from tests.support.idp.handout import (
     TOKEN,
     run,
 )
+from tests.support.init import run_init
 from tests.support.service import ORGANISATIONS, ask, serve_app
 
 BEANS = "{http://www.springframework.org/schema/beans}"
@@ -863,22 +865,18 @@ PAGE = (docs.DOCS / "identity-provider.md").read_text("utf-8")
 @pytest.fixture(scope="module")
 def of_the_examples(handout_directory):
     """Hand out for the organisation of the operator's page, and give README.txt."""
-    operator = docs.DOCS / "operator"
-    for path in (operator / "orcid-connect.toml", operator / "organisations/example-org.toml"):
-        content = path.read_text("utf-8")
-        write(handout_directory / "operator" / path.relative_to(operator), content)
-        for secret in re.findall(r'^[^#\n]*"file:([^"]+)"', content, re.MULTILINE):
-            write_secret(handout_directory / "operator" / secret, secret + "x" * 32)
-
-    file = handout_directory / "operator/organisations/example-org.toml"
+    etc = run_init(handout_directory / "operator") / "etc/orcid-connect"
+    file = etc / "organisations/example-org.toml"
+    shutil.copy(docs.DOCS / "operator/organisations/example-org.toml", file)
+    write_secret(etc / "secrets/example-org.token", "x" * 32)
     lines = [f"{name} = {json.dumps(value)}" for name, value in {**LDAP, "filter": FILTER}.items()]
     file.write_text(file.read_text() + "\n[[transfer]]\n" + "\n".join(lines) + "\n")
-    write_secret(handout_directory / "operator/secrets/directory.password", "d" * 40)
+    write_secret(etc / "secrets/directory.password", "d" * 40)
 
     def readme(version="4", source="http", *more):
         directory = handout_directory / "-".join((version, source, *(re.sub(r"\W", "", each) for each in more)))
         words = ("--version", version, "--source", source, *more, "--output", directory)
-        done = run(handout_directory / "operator/orcid-connect.toml", "idp", "example-org", *words)
+        done = run(etc / "orcid-connect.toml", "idp", "example-org", *words)
         assert done.exit_code == 0, done.output
         return (directory / "README.txt").read_text("utf-8")
 

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from defusedxml.ElementTree import fromstring
 
 from shibboleth.attributes import ATTRIBUTES
+from shibboleth.handout.machine import FILES as FILES_OF_THE_MACHINE
 from shibboleth.handout.render import placeholders
 from shibboleth.handout.sp import FEDERATIONS, FILES
 from tests.support import docs
@@ -34,7 +35,9 @@ OF_THE_PAGES = {
     "page.html",
     "sign-in.html",
     "sign-out.html",
+    *(each.path.rpartition("/")[2] for each in FILES_OF_THE_MACHINE if not each.conditions),
 }
+UNITS = {each.path.rpartition("/")[2] for each in FILES_OF_THE_MACHINE if each.conditions}
 
 
 @pytest.fixture
@@ -62,7 +65,7 @@ def make_keys(tmp_path, text=CERTIFICATE):
     ("service", "words", "names"),
     [
         (VARIABLES, [], OF_THE_PAGES | {"connect.wsgi", "connector.wsgi"}),
-        ({}, [], OF_THE_PAGES | {"front-proof.conf"}),
+        ({}, [], OF_THE_PAGES | UNITS | {"front-proof.conf"}),
         ({}, ["--connector-only"], {"orcid-connect.conf", "connector.wsgi"}),
     ],
     ids=["variables", "proxy", "the connector alone"],

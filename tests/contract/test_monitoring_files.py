@@ -4,17 +4,17 @@ import json
 import logging
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from resolver_connector.metrics import PROCESS_METRICS
+from tests.support.docs import DOCS, ROOT
 from webapp.log import FORMATS
 from webapp.operator.metrics import METRICS
 
-DOCS = Path(__file__).parents[2] / "docs"
+MACHINE = ROOT / "shibboleth/handout/templates/machine"
 ALERTS, DASHBOARD, FILTER = (
-    DOCS / "operator" / name for name in ("alerts.yml", "grafana-dashboard.json", "fail2ban-filter.conf")
+    MACHINE / name for name in ("alerts.yml", "grafana-dashboard.json", "fail2ban-filter.conf")
 )
 
 

@@ -19,8 +19,7 @@ from tests.support.system.federation import make_key
 from tests.support.system.machine import fresh_directory
 
 FIRST = (
-    "The account and its directories", "Configuration and secrets", "Make the tables, and look",
-    "The files of the SP and of Apache", "The Service Provider", "`variables`: mod_wsgi",
+    "The files", "The first organisation", "Make the tables, and look", "The Service Provider", "`variables`: mod_wsgi",
 )  # fmt: skip
 THEN = (
     "`proxy`: two servers behind Apache", "Register at the federation", "ORCID's tokens", "Connect an organisation",
@@ -30,7 +29,8 @@ THEN = (
 
 NOT_HERE = "systemctl apache2ctl git curl python3 shibd diff"
 TO_PROXY = """
-sed -i -e 's/^front = .*/front = "proxy"/' -e 's/^# front_proof/front_proof/' /etc/orcid-connect/orcid-connect.toml
+rm -r /root/orcid-connect
+(umask 077; echo the-client-secret > /root/client-secret)
 """
 MACHINE = """
 set -e
@@ -58,6 +58,7 @@ cp -a {venv} /opt/orcid-connect/venv
 install -m 755 {seed}/program /opt/orcid-connect/venv/bin/orcid-connect
 ln -s /opt/orcid-connect/venv/bin/orcid-connect /usr/local/bin/
 cp {seed}/federation.pem /etc/shibboleth/
+(umask 077; echo the-client-secret > /root/client-secret)
 """
 AFTER = """
 cd /
@@ -75,7 +76,7 @@ stat -c '%a %U %G %n' /var/log/shibboleth /var/log/apache2 /run/shibboleth > {se
 """
 PUBLIC = re.compile(
     r"/etc/(?:apache2|sysusers\.d|tmpfiles\.d|systemd|cron\.d|prometheus|fail2ban)/.*|/etc/(?:passwd|group|subuid|subgid)-?"
-    r"|/etc/shibboleth/(?:[^/]*\.xml|shibd\.logger|sp-(?:signing|encrypt)-cert\.pem|federation\.pem)"
+    r"|/etc/shibboleth/(?:[^/]*\.xml|shibd\.logger|sp-(?:signing|encrypt)-cert\.pem|federation\.pem)(?:\.before)?"
     r"|/etc/orcid-connect/(?:errors/[^/]*\.html|[^/]*\.wsgi)|/usr/local/src/.*|/opt/.*|/var/lib/(?:apache2|systemd)/.*"
 )
 """What the commands make for every account of the machine to read."""
@@ -102,7 +103,8 @@ def typed(venv):
     make_key(seed, "federation")
     (seed / "program").write_text('#!/bin/sh\nexec /opt/orcid-connect/venv/bin/python -m webapp "$@"\n')
     words = {"seed": seed, "layer": layer, "venv": venv, "not_here": NOT_HERE}
-    script = [BEFORE.format(**words), *_under(FIRST), TO_PROXY, *_under(THEN), AFTER.format(**words)]
+    to_proxy = [TO_PROXY, *(block.replace("--front variables", "--front proxy") for block in _under(["The files"]))]
+    script = [BEFORE.format(**words), *_under(FIRST), *to_proxy, *_under(THEN), AFTER.format(**words)]
     (seed / "typed").write_text("\n".join(script))
     try:
         subprocess.run(["unshare", "--mount", "sh", "-c", MACHINE.format(**words)], check=False, capture_output=True)
@@ -132,6 +134,7 @@ def test_the_commands_make_what_the_page_is_about(typed):
         "/etc/orcid-connect/secrets/metrics.token",
         "/etc/orcid-connect/secrets/orcid-token-key",
         "/etc/orcid-connect/front-proof.conf",
+        "/etc/systemd/system/orcid-connect-web.socket",
         "/etc/shibboleth/sp-signing-key.pem",
         "/var/lib/orcid-connect/links.db",
         "/root/orcid-connect-etc.tar.gz",

@@ -5,7 +5,6 @@ import re
 import shlex
 from base64 import b64encode
 from datetime import date
-from fnmatch import fnmatch
 from pathlib import Path
 
 import click
@@ -13,11 +12,14 @@ import pytest
 from click.testing import CliRunner
 
 from resolver_connector.transfers import TRANSFERS
+from shibboleth.handout.machine import FILES as FILES_OF_THE_MACHINE
+from shibboleth.handout.render import apply_conditions
 from shibboleth.handout.sp import FEDERATIONS
 from shibboleth.handout.sp import FILES as SP_FILES
 from tests.support import catalogues as sentences
 from tests.support import docs
 from tests.support.configuration import write, write_configuration, write_secret
+from tests.support.init import run_init
 from webapp.cli.main import main
 from webapp.config.base import describe_settings
 from webapp.config.errors import to_toml
@@ -168,6 +170,7 @@ def test_the_researchers_page_calls_things_as_the_pages_do():
 # --- The operator's page, and what it installs ---------------------------------------------------------------------
 
 OPERATOR = docs.DOCS / "operator"
+MACHINE = docs.ROOT / "shibboleth/handout/templates/machine"
 TEMPLATES = {
     path.name: path.read_text("utf-8") for path in sorted((docs.ROOT / "shibboleth/handout/templates/sp").iterdir())
 }
@@ -209,52 +212,43 @@ def test_the_page_names_the_places_that_are_filled_in():
     assert f" {RUN}\n" in docs.OPERATOR_PAGES
 
 
-@pytest.mark.parametrize("file", SP_FILES, ids=lambda file: file.template)
-def test_every_file_that_is_handed_out_is_installed_by_the_page(file):
-    commands = "\n".join(docs.blocks(docs.OPERATOR_PAGES)).splitlines()
-    sources = [word for line in commands if line.startswith(("install ", "cp ")) for word in shlex.split(line)]
+def test_every_file_that_init_writes_is_installed_or_named_by_the_page():
+    commands = "\n".join(docs.blocks(docs.OPERATOR_PAGES))
 
-    assert any(fnmatch(f"$HANDED/{file.path}", word) for word in sources)
-
-
-def test_the_secret_among_them_is_installed_for_root_alone():
-    commands = "\n".join(docs.blocks(docs.OPERATOR_PAGES)).splitlines()
-
-    installs = [shlex.split(line) for line in commands if line.startswith("install -m ") and "$HANDED" in line]
-    closed = [words[3] for words in installs if words[2] == "600"]
-    assert closed == [f"$HANDED/{each.path}" for each in SP_FILES if each.secret]
+    assert "cp -r --preserve=mode --backup --suffix=.before /root/orcid-connect/etc /" in commands.splitlines()
+    others = [each.path for each in (*SP_FILES, *FILES_OF_THE_MACHINE) if not each.path.startswith("etc/")]
+    assert len(others) > 4
+    assert [each for each in others if each not in docs.OPERATOR_PAGES] == []
 
 
 @pytest.mark.parametrize("name", ["apache-mod_wsgi.conf", "apache-proxy.conf", "apache-connector.conf"])
 def test_the_page_enables_the_modules_that_apaches_file_asks_for(name):
-    enabling = [each for each in docs.blocks(docs.OPERATOR_PAGES) if "sites-available/orcid-connect.conf" in each]
+    enabling = [each for each in docs.blocks(docs.OPERATOR_PAGES) if "a2ensite orcid-connect" in each]
     (asked,) = re.findall(r"^# Modules: (a2enmod .*)$", TEMPLATES[name], re.MULTILINE)
 
     assert [asked in block.splitlines() for block in enabling].count(True) == 1
 
 
 def test_the_federations_addresses_on_the_page_are_those_that_are_filled_in():
-    under = part(docs.OPERATOR_PAGES, "## The files of the SP and of Apache")
+    under = part(page("operator/install.md"), "### Where the values come from")
 
     for row, of in (("metadata", "metadata"), ("discovery service", "discovery")):
         addresses = (f"`{getattr(FEDERATIONS[each], of)}`" for each in ("haka-test", "haka"))
         assert f"| {row} | {' | '.join(addresses)} |" in under
 
 
-def example(tmp_path, **said):
-    """Install the example configuration, with these settings said in another way, and read it."""
-    for path in (OPERATOR / "orcid-connect.toml", OPERATOR / "organisations/example-org.toml"):
-        content = path.read_text("utf-8")
-        for setting, lines in said.items():
-            content = re.sub(rf"^{setting} = .*$", "\n".join(lines), content, flags=re.MULTILINE)
-        write(tmp_path / path.relative_to(OPERATOR), content)
-        for secret in re.findall(r'^[^#\n]*"file:([^"]+)"', content, re.MULTILINE):
-            write_secret(tmp_path / secret, secret + "x" * 32)
-    return load(tmp_path / "orcid-connect.toml", {})
+def example(tmp_path, **options):
+    """Install a configuration that `init` writes, with the example of an organisation; return the service's file."""
+    etc = run_init(tmp_path / "machine", **options) / "etc/orcid-connect"
+    content = (OPERATOR / "organisations/example-org.toml").read_text("utf-8")
+    write(etc / "organisations/example-org.toml", content)
+    for secret in re.findall(r'^[^#\n]*"file:([^"]+)"', content, re.MULTILINE):
+        write_secret(etc / secret, secret + "x" * 32)
+    return etc / "orcid-connect.toml"
 
 
 def test_the_example_configuration_works(tmp_path):
-    config = example(tmp_path)
+    config = load(example(tmp_path, front="proxy"), {})
 
     assert [each.id for each in config.organisations] == ["example-org"]
     assert config.service.public_url in docs.OPERATOR_PAGES
@@ -267,8 +261,7 @@ def test_the_example_configuration_works(tmp_path):
 def test_the_operators_page_shows_an_accessibility_statement_that_lacks_nothing(tmp_path):
     under = part(docs.OPERATOR_PAGES, "## What the law asks about accessibility")
     (shown,) = re.findall(r"^```toml\n(.*?)^```", under, re.MULTILINE | re.DOTALL)
-    example(tmp_path)
-    file = tmp_path / "orcid-connect.toml"
+    file = example(tmp_path)
     write(file, f"{file.read_text('utf-8')}\n{shown}")
 
     notices = operator_texts_of(load(file, {}))
@@ -281,8 +274,8 @@ def test_the_operators_page_shows_an_accessibility_statement_that_lacks_nothing(
 
 @pytest.mark.parametrize(("name", "migrated"), [("commands.md", False), ("operator/install.md", True)])
 def test_check_on_a_fresh_installation_looks_as_the_page_shows(tmp_path, name, migrated):
-    example(tmp_path, url=[f'url = "sqlite://{tmp_path}/links.db"'])
-    command = ["--config", str(tmp_path / "orcid-connect.toml")]
+    file = example(tmp_path, database=f"sqlite://{tmp_path}/links.db")
+    command = ["--config", str(file)]
     if migrated:
         CliRunner().invoke(main, [*command, "migrate"], catch_exceptions=False)
 
@@ -292,29 +285,18 @@ def test_check_on_a_fresh_installation_looks_as_the_page_shows(tmp_path, name, m
         r"^```\n\$ (?:runuser [^\n]*-- )?orcid-connect check\n(.*?)^```", page(name), re.MULTILINE | re.DOTALL
     )
     printed = printed.replace(f"{tmp_path}/links.db", "/var/lib/orcid-connect/links.db")
-    assert printed.replace(str(tmp_path), "/etc/orcid-connect") == shown
-
-
-def test_what_stands_in_the_examples_comments_works_as_well(tmp_path):
-    content = (OPERATOR / "orcid-connect.toml").read_text("utf-8")
-    front, proof, near, far, password = re.findall(r"^# ([a-z_]+ = .*)$", content, re.MULTILINE)
-
-    for store in ([near], [far, password]):
-        config = example(tmp_path, front=[front, proof], url=store)
-
-        assert config.service.front_proof is not None
-        assert f'url = "{config.store.url}"' == store[0]
+    assert printed.replace(str(file.parent), "/etc/orcid-connect") == shown
 
 
 def unit(path):
     """Read a unit file of systemd."""
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.optionxform = str
-    parser.read_string(path.read_text("utf-8"))
+    parser.read_string(apply_conditions(path.read_text("utf-8"), {"postgresql"}).replace("@VENV@", VENV))
     return parser
 
 
-@pytest.mark.parametrize("path", sorted(OPERATOR.glob("*.service")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(MACHINE.glob("*.service")), ids=lambda path: path.name)
 def test_every_unit_starts_a_command_that_exists(path):
     service = unit(path)["Service"]
 
@@ -322,36 +304,33 @@ def test_every_unit_starts_a_command_that_exists(path):
 
     assert program == f"{VENV}/bin/orcid-connect"
     main.commands[command].make_context(command, arguments)
-    assert f"docs/operator/{path.name}" in docs.OPERATOR_PAGES
 
 
-@pytest.mark.parametrize("path", sorted(OPERATOR.glob("*.timer")), ids=lambda path: path.name)
-def test_every_timer_has_its_unit_and_is_installed_by_the_page(path):
+@pytest.mark.parametrize("path", sorted(MACHINE.glob("*.timer")), ids=lambda path: path.name)
+def test_every_timer_has_its_unit(path):
     assert path.with_suffix(".service").exists()
     assert unit(path)["Install"]["WantedBy"] == "timers.target"
-    assert f"docs/operator/{path.name}" in docs.OPERATOR_PAGES
 
 
-@pytest.mark.parametrize("path", sorted(OPERATOR.glob("*.socket")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(MACHINE.glob("*.socket")), ids=lambda path: path.name)
 def test_every_socket_is_where_its_server_listens_and_apache_may_connect(path):
     section = unit(path)["Socket"]
     service = unit(path.with_suffix(".service"))
-    made = re.findall(r"^d (\S+)\s+\d+ (\S+)\s+(\S+)", (OPERATOR / "tmpfiles.conf").read_text("utf-8"), re.MULTILINE)
+    made = re.findall(r"^d (\S+)\s+\d+ (\S+)\s+(\S+)", (MACHINE / "tmpfiles.conf").read_text("utf-8"), re.MULTILINE)
 
-    assert f'unix = "{section["ListenStream"]}"' in (OPERATOR / "orcid-connect.toml").read_text("utf-8")
+    assert f'unix = "{section["ListenStream"]}"' in (MACHINE / "orcid-connect.toml").read_text("utf-8")
     assert section["SocketUser"] == service["Service"]["User"]
     assert (str(Path(section["ListenStream"]).parent), section["SocketUser"], section["SocketGroup"]) in made
     assert section["SocketMode"] == "0660"
     assert path.name in service["Unit"]["After"].split()
-    assert f"docs/operator/{path.name}" in docs.OPERATOR_PAGES
 
 
-@pytest.mark.parametrize("path", sorted(OPERATOR.glob("*.service")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(MACHINE.glob("*.service")), ids=lambda path: path.name)
 def test_every_unit_runs_as_the_service_and_writes_where_it_may(path):
     service = unit(path)["Service"]
-    made = re.findall(r"^d (\S+)\s+\d+ (\S+)", (OPERATOR / "tmpfiles.conf").read_text("utf-8"), re.MULTILINE)
+    made = re.findall(r"^d (\S+)\s+\d+ (\S+)", (MACHINE / "tmpfiles.conf").read_text("utf-8"), re.MULTILINE)
 
-    assert f"u {service['User']} " in (OPERATOR / "sysusers.conf").read_text("utf-8")
+    assert f"u {service['User']} " in (MACHINE / "sysusers.conf").read_text("utf-8")
     assert {(place, service["User"]) for place in service["ReadWritePaths"].split()} <= set(made)
 
 

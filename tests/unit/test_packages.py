@@ -48,6 +48,7 @@ LIBRARIES = {
         "webapp/cli/history.py",
         "webapp/cli/idp_role.py",
         "webapp/cli/imports.py",
+        "webapp/cli/init/__init__.py",
         "webapp/cli/link/__init__.py",
         "webapp/cli/link/erase.py",
         "webapp/cli/link/list.py",
@@ -78,6 +79,7 @@ LIBRARIES = {
     "cryptography": {
         "resolver_connector/orcid/sealing.py",
         "shibboleth/federation_metadata.py",
+        "webapp/cli/init/keys.py",
         "webapp/config/base.py",
     },
     "defusedxml": {

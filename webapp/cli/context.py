@@ -15,7 +15,8 @@ from sql.store import Store
 from webapp.cli.errors import CommandError
 from webapp.cli.output import printable
 from webapp.config.errors import Misconfigured, SettingProblem, closest_match
-from webapp.config.loader import Config, load
+from webapp.config.loader import Config, load, load_service
+from webapp.config.service import ServiceFile
 from webapp.log import log
 
 
@@ -26,6 +27,15 @@ def load_config(path: Path) -> Config:
         Misconfigured: If the service's file is invalid, or no organisation is valid.
     """
     return load(path, os.environ)
+
+
+def load_service_file(path: Path) -> ServiceFile:
+    """Read the service's file alone; there may be no organisation yet.
+
+    Raises:
+        Misconfigured: If the file is invalid.
+    """
+    return load_service(path, os.environ)
 
 
 def may_reload(running: Config) -> Callable[[], bool]:

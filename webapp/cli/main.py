@@ -15,6 +15,7 @@ from webapp.cli.handout import handout
 from webapp.cli.history import history
 from webapp.cli.idp_role import idp_role
 from webapp.cli.imports import import_links
+from webapp.cli.init import init
 from webapp.cli.link import link
 from webapp.cli.migrate import migrate
 from webapp.cli.options import accept_dash_values
@@ -53,6 +54,7 @@ def main(context: click.Context, path: Path) -> None:
 
 
 for _command in (
+    init,
     serve,
     connector,
     authority,

@@ -135,11 +135,8 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, Any] 
     problems: list[SettingProblem] = []
     content = _read_toml(path, problems)
     service_section = (content or {}).get("service")
-    # Read before validation: the organisations' files depend on them
-    stated = service_section if isinstance(service_section, dict) else {}
-    registry = next((each for each in Registry if each.value == stated.get("registry")), None)
-    directory = _organisations_directory(path, stated)
-    context = ConfigContext(path, path.parent, environ, registry, all_kinds() if kinds is None else kinds)
+    directory = _organisations_directory(path, service_section if isinstance(service_section, dict) else {})
+    context = ConfigContext(path, path.parent, environ, _registry(content), all_kinds() if kinds is None else kinds)
     file = None if content is None else validate(ServiceFile, content, context, problems)
     found = _read_organisations(directory, context, problems)
     if content is not None and not found and not any(each.key == "service.organisations" for each in problems):
@@ -215,7 +212,7 @@ def read_basics(path: Path) -> ServiceBasics:
     content = _read_toml(path, problems) or {}
     sections = [content.get(name) for name in ("service", "service_provider")]
     service, provider = (each if isinstance(each, dict) else {} for each in sections)
-    registry = next((each for each in Registry if each.value == service.get("registry")), None)
+    registry = _registry(content)
     if registry is None:
         problems.append(
             SettingProblem(str(path), "service.registry", "is not known", 'write "sandbox" or "production"')
@@ -230,6 +227,34 @@ def read_basics(path: Path) -> ServiceBasics:
 def _organisations_directory(path: Path, service_section: Mapping[str, Any]) -> Path:
     directory = service_section.get("organisations")
     return path.parent / (directory if isinstance(directory, str) and directory else "organisations")
+
+
+def load_service(path: Path | str, environ: Mapping[str, str]) -> ServiceFile:
+    """Read and validate the service's file alone.
+
+    Args:
+        path: The service's file; relative paths in it start at its directory.
+        environ: The variables to which `env:` references refer.
+
+    Raises:
+        Misconfigured: If the file is invalid; it has every problem of the file.
+    """
+    path = Path(path)
+    problems: list[SettingProblem] = []
+    content = _read_toml(path, problems)
+    context = ConfigContext(path, path.parent, environ, _registry(content), {})
+    file = None if content is None else validate(ServiceFile, content, context, problems)
+    if file is None:
+        raise Misconfigured(problems)
+    return file
+
+
+def _registry(content: Mapping[str, Any] | None) -> Registry | None:
+    # Read before validation: other settings depend on it
+    section = (content or {}).get("service")
+    return next(
+        (each for each in Registry if isinstance(section, dict) and each.value == section.get("registry")), None
+    )
 
 
 def _digest(contents: list[Any], secrets: Iterable[Secret]) -> str:

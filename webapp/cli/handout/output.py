@@ -13,6 +13,7 @@ from shibboleth.handout.render import RenderedFile, TemplateError
 from webapp.cli.errors import CommandError
 from webapp.cli.output import printable
 from webapp.config.loader import Config
+from webapp.config.service import ServiceFile
 
 SECRET_MODE, PUBLIC_MODE = 0o600, 0o644
 
@@ -74,6 +75,6 @@ def _differs(target: Path, text: str) -> bool:
     return target.exists() and (not target.is_file() or target.read_bytes() != text.encode())
 
 
-def sp_entity_id(config: Config) -> str:
+def sp_entity_id(config: Config | ServiceFile) -> str:
     """Return the entityID of the service's own Service Provider."""
     return config.service_provider.entity_id or f"{config.service.public_url}/shibboleth"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 
+from shibboleth.handout.machine import machine_files
+from shibboleth.handout.render import RenderedFile
 from shibboleth.handout.sp import FEDERATIONS, Front, sp_files
 from shibboleth.orcid_id import Registry
-from webapp.cli.context import load_config
+from webapp.cli.context import load_service_file
 from webapp.cli.errors import CommandError, handle_errors
 from webapp.cli.handout.output import handle_template_errors, output_option, sp_entity_id, write_files
-from webapp.config.loader import Config
+from webapp.config.service import ServiceFile
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----", re.ASCII)
 
@@ -37,24 +40,48 @@ _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CER
 def sp(path: Path, /, output: Path | None, keys: Path, *, connector_only: bool, hostname: str | None) -> None:
     """Generate the files of the service's own SP and Apache.
 
-    The text of the SP's registration is one of them.
+    The text of the SP's registration, units of systemd, and files for monitoring are among them.
 
     The values are those of the configuration, see [service_provider]. The paths below DIR are those on the machine.
     With front = "proxy" the files include the front_proof.
     """
-    config = load_config(path)
-    front = Front.CONNECTOR if connector_only else Front(config.service.front.value)
-    certificates = _certificates(keys)
-    conditions, backends = _backends(config)
-    values = {**_values(config, hostname), **backends, **_proof(config, shown=output is None), **certificates}
-    write_files(sp_files(front, values, conditions, with_keys=bool(certificates)), output)
+    file = load_service_file(path)
+    front = Front.CONNECTOR if connector_only else Front(file.service.front.value)
+    certificates = read_certificates(keys)
+    values = {**_proof(file, shown=output is None), **certificates}
+    write_files(all_files(file, path, front, hostname, values), output)
     if not certificates and front is not Front.CONNECTOR:
         click.echo(
             f"no certificates in {keys}: run shib-keygen, then repeat the command to get sp-metadata.xml", err=True
         )
 
 
-def _values(config: Config, hostname: str | None) -> dict[str, str]:
+def all_files(
+    config: ServiceFile, path: Path, front: Front, hostname: str | None, more: Mapping[str, str]
+) -> tuple[RenderedFile, ...]:
+    """Render the files of the SP, of Apache, and of the machine.
+
+    Args:
+        config: The service's file.
+        path: Where it is on the machine.
+        front: How Apache runs the service.
+        hostname: The host name of the virtual host; None means that of `public_url`.
+        more: `FRONT_PROOF`, if `front` is `proxy`, and the SP's certificates, if they exist.
+
+    Raises:
+        CommandError: If the SP has no e-mail address of a contact.
+        TemplateError: If a value is not allowed in a file.
+    """
+    conditions, backends = _backends(config)
+    values = {**_values(config, path, hostname), **backends, **more}
+    engine = "sqlite" if config.store.url.startswith("sqlite:") else "postgresql"
+    return (
+        *sp_files(front, values, conditions, with_keys="SIGNING_CERTIFICATE" in more),
+        *(() if front is Front.CONNECTOR else machine_files(values, {front, engine})),
+    )
+
+
+def _values(config: ServiceFile, path: Path, hostname: str | None) -> dict[str, str]:
     url, settings = urlsplit(config.service.public_url), config.service_provider
     default = "haka" if config.service.registry is Registry.PRODUCTION else "haka-test"
     federation = FEDERATIONS[settings.federation or default]
@@ -81,14 +108,14 @@ def _values(config: Config, hostname: str | None) -> dict[str, str]:
         "SYSTEM_USER": settings.system_user,
         "WEB_THREADS": str(config.listen.threads),
         "CONNECTOR_THREADS": str(config.connector.threads),
-        "CONFIG": str(config.path.absolute()),
-        "ETC": str(config.path.absolute().parent),
+        "CONFIG": str(path.absolute()),
+        "ETC": str(path.absolute().parent),
         "VENV": sys.prefix,
         "VAR": "/var/lib/orcid-connect",
     }
 
 
-def _backends(config: Config) -> tuple[set[str], dict[str, str]]:
+def _backends(config: ServiceFile) -> tuple[set[str], dict[str, str]]:
     # Where Apache finds the two servers with front = "proxy": each on a unix socket or on a loopback port
     conditions, values = set(), {}
     for name, listener in (("web", config.listen), ("connector", config.connector)):
@@ -103,7 +130,7 @@ def _backends(config: Config) -> tuple[set[str], dict[str, str]]:
     return conditions, values
 
 
-def _proof(config: Config, *, shown: bool) -> dict[str, str]:
+def _proof(config: ServiceFile, *, shown: bool) -> dict[str, str]:
     # The secret goes to a file that only its owner may read, never to the terminal
     proof = config.service.front_proof
     if proof is None:
@@ -111,7 +138,11 @@ def _proof(config: Config, *, shown: bool) -> dict[str, str]:
     return {"FRONT_PROOF": f"PUT-THE-PROOF-HERE-({proof.source})" if shown else proof.reveal()}
 
 
-def _certificates(directory: Path) -> dict[str, str]:
+def read_certificates(directory: Path) -> dict[str, str]:
+    """Return the certificates of the SP; none if one does not exist.
+
+    They are base64 without the lines around them.
+    """
     names = {"SIGNING_CERTIFICATE": "sp-signing-cert.pem", "ENCRYPTION_CERTIFICATE": "sp-encrypt-cert.pem"}
     try:
         return {name: _certificate(directory / file) for name, file in names.items()}
