@@ -15,6 +15,7 @@ from shibboleth.organisation import State
 from shibboleth.process_state import CONFIGURATION_HEADER
 from webapp.checks.result import CheckResult, Level
 from webapp.config.loader import Config
+from webapp.config.organisation import OrganisationSettings
 from webapp.config.service import FrontKind
 from webapp.config.transfers import installed_kind_problems
 
@@ -60,23 +61,27 @@ def _states(config: Config) -> Iterator[CheckResult]:
     for organisation_id in config.disabled:
         text = f"{organisation_id} is disabled: its people cannot sign in, and its iDs are not released"
         yield CheckResult(Level.INFO, "state", text, details={"id": organisation_id, "state": "disabled"})
-    # One that is open is as usual, and has no line
-    for organisation_id, settings in config.organisation_settings.items():
-        state, named = settings.organisation.state, len(settings.test_accounts)
-        details = {"id": organisation_id, "state": state, "accounts": named}
-        if state is State.CLOSED:
-            text = f"{organisation_id} is closed: people see and remove their links, and link none"
-            yield CheckResult(Level.INFO, "state", text, details=details)
-        elif state is State.HIDDEN and not named:
-            text = f"{organisation_id} is hidden and names no test_accounts, so its people cannot link"
-            fix = f"add test_accounts to organisations/{organisation_id}.toml; docs/piloting.md describes the states"
-            yield CheckResult(Level.WARNING, "state", text, fix, details)
-        elif state is not State.OPEN:
-            pilot, entitlements = state is State.PILOT, len(settings.pilot.entitlements)
-            details["accounts"] = named = named + len(settings.pilot.people) * pilot
-            by_entitlement = f", and people with one of {entitlements} entitlements" if pilot and entitlements else ""
-            text = f"{organisation_id} is in state {state}: accounts that may link: {named}{by_entitlement}"
-            yield CheckResult(Level.INFO, "state", text, details=details)
+    for settings in config.organisation_settings.values():
+        yield from check_state(settings)
+
+
+def check_state(settings: OrganisationSettings) -> Iterator[CheckResult]:
+    """Report who may link, unless the organisation is open to all its people."""
+    organisation_id, state, named = settings.organisation.id, settings.organisation.state, len(settings.test_accounts)
+    details = {"id": organisation_id, "state": state, "accounts": named}
+    if state is State.CLOSED:
+        text = f"{organisation_id} is closed: people see and remove their links, and link none"
+        yield CheckResult(Level.INFO, "state", text, details=details)
+    elif state is State.HIDDEN and not named:
+        text = f"{organisation_id} is hidden and names no test_accounts, so its people cannot link"
+        fix = f"add test_accounts to organisations/{organisation_id}.toml; docs/piloting.md describes the states"
+        yield CheckResult(Level.WARNING, "state", text, fix, details)
+    elif state is not State.OPEN:
+        pilot, entitlements = state is State.PILOT, len(settings.pilot.entitlements)
+        details["accounts"] = named = named + len(settings.pilot.people) * pilot
+        by_entitlement = f", and people with one of {entitlements} entitlements" if pilot and entitlements else ""
+        text = f"{organisation_id} is in state {state}: accounts that may link: {named}{by_entitlement}"
+        yield CheckResult(Level.INFO, "state", text, details=details)
 
 
 def _orcid_clients(config: Config) -> Iterator[CheckResult]:

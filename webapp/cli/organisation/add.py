@@ -146,7 +146,7 @@ def add(  # noqa: PLR0913 - one argument for each option
     If anything fails, nothing is written. No file is overwritten.
     """
     # The connector's command does not load the pages, nor what verifies signatures
-    from webapp.cli.organisation.source import read_source  # noqa: PLC0415
+    from webapp.cli.organisation.source import read_certificate, read_source  # noqa: PLC0415
 
     if not ORGANISATION_ID.fullmatch(name):
         raise click.BadParameter("must be 1 to 63 of a-z, 0-9 and -, as in example-org.", param_hint="ID")
@@ -157,8 +157,8 @@ def add(  # noqa: PLR0913 - one argument for each option
     for each in (*new, target.with_name(target.name + DISABLED)):
         if each.exists() or each.is_symlink():
             raise CommandError(f"{each} exists, and is not overwritten; nothing was written")
-    certificate = certificate or basics.metadata_certificate
-    described = _describe(read_source(place), certificate, list(dict.fromkeys(entity_ids)))
+    pem = read_certificate(certificate or basics.metadata_certificate)
+    described = _describe(read_source(place), pem, list(dict.fromkeys(entity_ids)))
     text = _organisation_file(described, basics, name, state, test_accounts, credentials)
     with NewFiles() as files:
         for each in tokens.values():
@@ -175,15 +175,11 @@ def add(  # noqa: PLR0913 - one argument for each option
     _print_steps(name, archive if idp_version != "none" else None, tokens, config)
 
 
-def _describe(data: bytes, certificate: Path, entity_ids: Sequence[str]) -> _Described:
+def _describe(data: bytes, pem: str, entity_ids: Sequence[str]) -> _Described:
     from shibboleth.federation_metadata import read_identity_provider  # noqa: PLC0415 - signxml and lxml are large
 
     try:
-        pem = certificate.read_text("ascii")
         found = [read_identity_provider(data, pem, each, utc_now()) for each in entity_ids]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a certificate in PEM"
-        raise CommandError(f"{certificate}: {reason}; name the federation's certificate with --certificate") from None
     except InvalidMetadata as error:
         raise CommandError(f"the metadata cannot be used: {error}; nothing was written") from None
     first = found[0]
@@ -296,7 +292,7 @@ def _print_steps(name: str, archive: Path | None, tokens: dict[str, Path], confi
         f"Send {archive} by e-mail to its technical contact; it has no secret." if archive else "",
         f"Send each credential by another channel, to one person: by telephone, or by an encrypted message. {own}",
         f"Complete {name}.toml: stable_id, help, [administrators], [[transfer]], as docs/settings.md describes them.",
-        f"Reload the services, then run: {command} check",
+        f"Reload the services, then run: {command} check --organisation {name}",
         f"Test persons sign in at {config.service.public_url}/o/{name}; docs/piloting.md describes what follows.",
     ]
     click.echo("\nNow:")

@@ -46,6 +46,19 @@ def read_source(place: str) -> bytes:
         raise CommandError(printable(f"{place}: cannot be fetched ({type(error).__name__})")) from None
 
 
+def read_certificate(path: Path) -> str:
+    """Return the text of the file of the federation's certificate.
+
+    Raises:
+        CommandError: If the file cannot be read, or is not text.
+    """
+    try:
+        return path.read_text("ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a certificate in PEM"
+        raise CommandError(f"the federation's certificate {path}: {reason}") from None
+
+
 def _download(url: str, deadline: Deadline) -> bytes:
     with requests.Session() as session:
         # Unlike elsewhere the environment counts: the operator runs this, with their proxy and authorities
