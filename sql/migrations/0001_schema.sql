@@ -142,20 +142,10 @@ create index links_by_stable_id
     where ended_at is null
     and stable_id <> '';
 
--- Former links only, so that the look-up of a sign-in, which reads current links, never uses this index.
-create index ended_links_of_a_person
-    on links (organisation, person_key, linked_at)
-    where ended_at is not null;
-
--- Current and former links together: each part has an index by the person.
-create view all_links as
-select *
-from links
-where ended_at is null
-union all
-select *
-from links
-where ended_at is not null;
+-- Current and former links. The person is first, so that lists of an organisation's current links, by person, never use
+-- this index.
+create index links_of_a_person
+    on links (person_key, organisation, linked_at);
 
 -- Finds the iD that a person removed under an earlier account. The condition on the iD is as above.
 create index ended_links_by_orcid_id

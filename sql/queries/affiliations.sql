@@ -15,7 +15,7 @@ where affiliation_permissions.link_id = :link_id;
 -- name: list_affiliation_permissions_of_person
 -- Of the current and of former links.
 select affiliation_permissions.*, consent_texts.version, consent_texts.language, consent_texts.text
-from all_links as owner
+from links as owner
 join affiliation_permissions on affiliation_permissions.link_id = owner.id
 join consent_texts on consent_texts.digest = affiliation_permissions.consent_digest
 where owner.organisation = :organisation
@@ -26,7 +26,7 @@ limit :limit;
 -- name: list_affiliation_items_of_person
 -- Of the current and of former links.
 select affiliation_items.*, owner.registry, owner.orcid
-from all_links as owner
+from links as owner
 join affiliation_items on affiliation_items.link_id = owner.id
 where owner.organisation = :organisation
     and owner.person_key = :person_key

@@ -73,11 +73,11 @@ left join acknowledgements on acknowledgements.organisation = :organisation;
 
 -- name: list_links_of_person
 -- Current and former links with the texts agreed to, newest first.
-select all_links.*, consent_texts.version, consent_texts.language, consent_texts.text
-from all_links
-join consent_texts on consent_texts.digest = all_links.consent_digest
-where all_links.organisation = :organisation
-    and all_links.person_key = :person_key
+select links.*, consent_texts.version, consent_texts.language, consent_texts.text
+from links
+join consent_texts on consent_texts.digest = links.consent_digest
+where links.organisation = :organisation
+    and links.person_key = :person_key
 order by linked_at desc, id
 limit :limit;
 
@@ -258,9 +258,5 @@ where id = :id
 -- name: delete_links_of_person
 -- Current and former links.
 delete from links
-where id in (
-    select all_links.id
-    from all_links
-    where all_links.organisation = :organisation
-        and all_links.person_key = :person_key
-);
+where organisation = :organisation
+    and person_key = :person_key;

@@ -70,10 +70,10 @@ set revocation_due_at = :now,
     next_try_at = :now
 where revocation_due_at is null
     and link in (
-        select all_links.id
-        from all_links
-        where all_links.organisation = :organisation
-            and all_links.person_key = :person_key
+        select links.id
+        from links
+        where links.organisation = :organisation
+            and links.person_key = :person_key
     );
 
 -- name: list_links_of_client_to_end
@@ -134,7 +134,7 @@ where id = :id
 -- Those of the person's current and former links and of their attempts, newest first, with the link's iD. Each part of
 -- the union has an index.
 select orcid_tokens.*, owner.registry, owner.orcid
-from all_links as owner
+from links as owner
 join orcid_tokens on orcid_tokens.link = owner.id
 where owner.organisation = :organisation
     and owner.person_key = :person_key

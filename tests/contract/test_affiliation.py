@@ -507,8 +507,8 @@ def test_all_processes_share_the_slots_of_a_client(store):
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("list_affiliation_permissions_of_person", ["one_current_link_for_a_person", "ended_links_of_a_person"]),
-        ("list_affiliation_items_of_person", ["one_current_link_for_a_person", "ended_links_of_a_person"]),
+        ("list_affiliation_permissions_of_person", ["links_of_a_person"]),
+        ("list_affiliation_items_of_person", ["links_of_a_person"]),
         ("get_newest_delivery_of_person", ["deliveries_of_a_person", "changes_of_a_person"]),
     ],
 )

@@ -1082,14 +1082,14 @@ ATTESTED = {"organisation": "o", "person_key": "p", "registry": "r", "orcid": "x
             {"organisation": "o", "person_key": "p", "orcid": "x", "credential": "c"},
             "changes_by_previous_orcid",
         ),
-        ("delete_links_of_person", {"organisation": "o", "person_key": "p"}, "ended_links_of_a_person"),
-        ("get_attestation_history", ATTESTED, "ended_links_of_a_person"),
+        ("delete_links_of_person", {"organisation": "o", "person_key": "p"}, "links_of_a_person"),
+        ("get_attestation_history", ATTESTED, "links_of_a_person"),
         ("get_attestation_history", ATTESTED, "ended_links_by_orcid_id"),
         ("get_attestation_history", ATTESTED, "events_of_a_person"),
         (
             "delete_ended_links_of_person",
             {"organisation": "o", "person_key": "p", "event_number": 1},
-            "ended_links_of_a_person",
+            "links_of_a_person",
         ),
         ("get_attempt_by_state", {"state_hash": "h"}, "(state_hash=?)"),
         ("list_expired_attempts", {"before": "t", "limit": 1}, "attempts_by_expiry"),
@@ -1123,20 +1123,18 @@ def test_no_query_scans_a_table(store, query, values, index):
         "revoke_tokens_of_person",
     ],
 )
-def test_current_and_former_links_of_a_person_are_found_by_an_index_each(store, store_url, query):
+def test_current_and_former_links_of_a_person_are_found_by_an_index(store, store_url, query):
     values = {"organisation": "o", "person_key": "p", "limit": 1, "now": "t"}
     if store_url.startswith("sqlite:"):
         found = driver_of(store).execute("explain query plan " + queries()[query], values)
-        plan, step = "\n".join(row["detail"] for row in found), "links USING INDEX {}"
-        condition = "(organisation=? AND person_key=?)"
+        plan = "\n".join(row["detail"] for row in found)
+        expected = r"USING (COVERING )?INDEX links_of_a_person \(person_key=\? AND organisation=\?\)"
     else:
         text = "explain (costs off) " + re.sub(r":(\w+)", r"%(\1)s", queries()[query])
         with opened(store_url) as connection:
             connection.execute("set enable_seqscan = off")
-            plan, step = "\n".join(row for (row,) in connection.execute(text, values)), "{} on links"
-        condition = "Index Cond: ((organisation = 'o'::text) AND (person_key = 'p'::text))"
+            plan = "\n".join(row for (row,) in connection.execute(text, values))
+        expected = r"links_of_a_person.*\s+Index Cond: \(\(person_key = 'p'::text\) AND \(organisation = 'o'::text\)\)"
 
+    assert re.search(expected, plan)
     assert not re.search(r"^SCAN|Seq Scan", plan, re.MULTILINE)
-    for index in ("one_current_link_for_a_person", "ended_links_of_a_person"):
-        assert step.format(index) in plan
-    assert plan.count(condition) >= 2
