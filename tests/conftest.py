@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 
 import freezegun
@@ -23,6 +24,9 @@ select
     (select array_agg(name order by name) from schema_migrations)
 """
 
+
+# A shell that starts tests in the background ignores SIGINT for them, and so would each process that they start
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The threads of a connection pool cannot end while their clock stands still
 freezegun.configure(extend_ignore_list=["psycopg_pool"])

@@ -197,7 +197,7 @@ def test_the_worker_delivers_until_it_is_told_to_end(written, store, idm):
         link(store)
         eventually(lambda: {state for _, state in states(store)} == {"done"})
         worker.send_signal(signal.SIGTERM)
-        _, log = worker.communicate(timeout=20)
+        _, log = worker.communicate(timeout=60)
 
     assert worker.returncode == 0
     assert there.get_ids(MAIJA) == {FIRST.bare}
@@ -250,7 +250,7 @@ def test_a_worker_that_is_stopped_during_look_ups_waits_for_one_request_alone(tm
             eventually(lambda: len(server.asked) > 1)
             worker.send_signal(signal.SIGTERM)
             began, asked = time.monotonic(), len(server.asked)
-            worker.communicate(timeout=20)
+            worker.communicate(timeout=60)
         assert (worker.returncode, len(server.asked)) == (0, asked)
         assert time.monotonic() - began < 4
     finally:

@@ -24,7 +24,7 @@ from tests.support.service import PUBLIC_URL, WebClient
 from webapp.config.loader import load
 from webapp.wiring.pages import make_web
 
-PATIENCE = 20
+PATIENCE = 60
 UNIVERSITY = "yliopisto"
 ISLANDS = "saaristo"
 ISLANDS_IDP = "https://idp.saaristo.example/idp/shibboleth"

@@ -64,7 +64,7 @@ def granian():
             yield port
         finally:
             server.send_signal(signal.SIGTERM)
-            server.wait(20)
+            server.wait(60)
 
 
 @pytest.fixture(scope="module", params=["waitress", "granian"])

@@ -49,7 +49,7 @@ def running(path):
         finally:
             os.killpg(server.pid, signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
-                server.wait(10)
+                server.wait(60)
             with suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGKILL)
 

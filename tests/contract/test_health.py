@@ -217,7 +217,7 @@ def test_a_silent_database_occupies_one_thread():
     assert write_check.run() == 7
 
     engine.gate.wait(5)
-    waiting.join(5)
+    waiting.join(60)
     assert not waiting.is_alive()
 
 
@@ -242,7 +242,7 @@ def test_a_database_that_hangs_is_unavailable_for_all_threads(answered_before):
             write_check.run()
 
     engine.gate.wait(5)
-    waiting.join(5)
+    waiting.join(60)
     assert write_check.run() == 7
 
 
@@ -257,7 +257,7 @@ def test_after_an_idle_hour_a_thread_waits_for_the_write_of_another():
         thread.start()
     engine.gate.wait(5)
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
 
     assert (results, engine.writes) == ([7, 7], 2)
 

@@ -99,7 +99,7 @@ def test_a_success_without_end_is_not_waited_for(monkeypatch):
         assert result.outcome is Outcome.STORED
         # A thread that still reads would read from the next connection with the same descriptor
         for thread in set(threading.enumerate()) - before:
-            thread.join(5)
+            thread.join(60)
             assert not thread.is_alive()
 
 

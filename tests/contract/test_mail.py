@@ -368,7 +368,7 @@ def test_a_hanging_mail_server_delays_no_delivery(store, composer, monkeypatch, 
         took = time.monotonic() - began
 
         make_worker(store, {"idm": idm}, Clock(NOON)).run_once()
-        mailer._thread.join(5)
+        mailer._thread.join(60)
 
     assert took < 0.4
     assert idm.kinds() == ["linked"]
@@ -466,7 +466,7 @@ def test_a_worker_sends_by_the_configuration_and_one_without_a_host_sends_nothin
         time.sleep(0.05)
     for thread in threading.enumerate():
         if thread.name == mailing.THREAD:
-            thread.join(5)
+            thread.join(60)
     store.close()
 
     assert before == []

@@ -446,13 +446,13 @@ def test_requests_that_orcid_holds_after_the_deadline_are_limited():
 def test_the_keys_are_fetched_by_the_deadline_of_the_exchange(openid):
     script, asking = openid
     script.says(scope="openid", id_token=jwt.sign(claims_of(asking)))
-    script.delay = 0.7
+    script.delay = 2.0
     begun = time.monotonic()
 
     with pytest.raises(OrcidUnavailable, match="no answer in time"):
-        replace(asking, connect_timeout=0.1, read_timeout=0.9).exchange("c", SECRET, NOW)
+        replace(asking, connect_timeout=0.1, read_timeout=2.5).exchange("c", SECRET, NOW)
 
-    assert time.monotonic() - begun < 1.3
+    assert time.monotonic() - begun < 3.9
 
 
 @pytest.mark.parametrize("how", ["sound", "wrong-name", "expired", "stranger"])

@@ -129,7 +129,7 @@ def test_a_delayed_response_can_be_released(simulator, browser):
         time.sleep(0.001)
     assert replies == []
     simulator.faults.release()
-    held.join(10)
+    held.join(60)
 
     assert replies[0].status == 200
 
@@ -318,14 +318,14 @@ def test_authorisation_and_exchange_through_a_real_server(served_simulator):
         "state": "s",
     }
     with requests.Session() as browser:
-        page = browser.get(f"{base}/oauth/authorize", params=asked, timeout=5)
+        page = browser.get(f"{base}/oauth/authorize", params=asked, timeout=60)
         assert f'action="{base}/signin"' in page.text
 
-        page = browser.post(f"{base}/signin", data={"orcid": MAIJA}, timeout=5)
+        page = browser.post(f"{base}/signin", data={"orcid": MAIJA}, timeout=60)
         assert "Maija Meikäläinen" in page.text
 
         form = {"request": urlencode(asked)}
-        callback_path = browser.post(f"{base}/oauth/authorize", data=form, timeout=5, allow_redirects=False)
+        callback_path = browser.post(f"{base}/oauth/authorize", data=form, timeout=60, allow_redirects=False)
 
     assert callback_path.status_code == 303
     form = {
@@ -335,7 +335,7 @@ def test_authorisation_and_exchange_through_a_real_server(served_simulator):
         "code": dict(parse_qsl(urlsplit(callback_path.headers["Location"]).query))["code"],
         "redirect_uri": REDIRECT_URI,
     }
-    answer = requests.post(f"{base}/oauth/token", data=form, timeout=5)
+    answer = requests.post(f"{base}/oauth/token", data=form, timeout=60)
     assert answer.json()["orcid"] == MAIJA
 
 
@@ -351,7 +351,7 @@ def test_cut_closes_the_connection_after_the_code_is_used(served_simulator, capl
     }
 
     with pytest.raises(requests.exceptions.RequestException, match="IncompleteRead|Connection broken"):
-        requests.post(f"{served_simulator.base_url}/oauth/token", data=form, timeout=5)
+        requests.post(f"{served_simulator.base_url}/oauth/token", data=form, timeout=60)
 
     assert served_simulator.data.codes[code].tokens is not None
     assert "too few bytes" in caplog.text
@@ -393,9 +393,9 @@ def test_the_command_prints_the_base_url_once_ready():
             address = process.stdout.readline()
             try:
                 if address:
-                    clients = requests.get(f"{address.strip()}admin/clients", timeout=5).json()
+                    clients = requests.get(f"{address.strip()}admin/clients", timeout=60).json()
                     proxied = {"X-Forwarded-For": "127.0.0.1"}
-                    through_proxy = requests.get(f"{address.strip()}admin/clients", headers=proxied, timeout=5)
+                    through_proxy = requests.get(f"{address.strip()}admin/clients", headers=proxied, timeout=60)
             finally:
                 process.terminate()
             if address:

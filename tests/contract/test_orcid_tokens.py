@@ -123,7 +123,7 @@ def join_queue():
     """Wait for the threads of queues that were started."""
     for each in threading.enumerate():
         if each.name == THREAD:
-            each.join(10)
+            each.join(60)
 
 
 def live(simulator, bare=MAIJA):

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import pytest
 from click.testing import CliRunner
@@ -43,7 +43,7 @@ def test_a_server_that_is_asked_to_end_ends_well(tmp_path, command, number):
     with running(path, command) as (process, _):
         process.send_signal(number)
 
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert process.stderr.read() == ""
 
 
@@ -57,7 +57,7 @@ def test_a_socket_is_for_owner_and_group_and_goes_with_the_server(tmp_path, comm
         assert stat.S_IMODE(place.stat().st_mode) == 0o660
         assert ask(address).status in {200, 401, 403, 404}
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
     assert not place.exists()
 
@@ -67,7 +67,7 @@ def test_a_socket_that_a_killed_server_left_is_no_hindrance(tmp_path):
 
     with running(path, "connector") as (process, _):
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
     with running(path, "connector") as (_, address):
         assert ask(address).status == 200
@@ -78,7 +78,7 @@ def test_a_socket_that_another_server_answers_is_left_alone(tmp_path):
 
     with running(path, "connector") as (_, address):
         second = start(path, "connector")
-        _, said = second.communicate(timeout=10)
+        _, said = second.communicate(timeout=60)
 
         assert second.returncode == 1
         assert said == f"orcid-connect: cannot listen on {tmp_path}/app.sock: Address already in use\n"
@@ -90,7 +90,7 @@ def test_a_file_in_the_sockets_place_is_left_alone(tmp_path):
     path = configuration(tmp_path, connector={"unix": str(tmp_path / "app.sock")})
 
     process = start(path, "connector")
-    _, said = process.communicate(timeout=10)
+    _, said = process.communicate(timeout=60)
 
     assert process.returncode == 1
     assert "cannot listen on" in said
@@ -101,7 +101,7 @@ def test_an_occupied_port_is_reported(tmp_path):
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         process = start(configuration(tmp_path, connector={"port": port}), "connector")
-        _, said = process.communicate(timeout=10)
+        _, said = process.communicate(timeout=60)
 
     assert process.returncode == 1
     assert said == f"orcid-connect: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
@@ -153,7 +153,7 @@ def test_a_request_that_is_being_answered_is_answered_to_its_end(tmp_path):
         assert process.stdout.readline() == "began\n"
         process.terminate()
         answer = wire.getresponse().read()
-    said, _ = process.communicate(timeout=10)
+    said, _ = process.communicate(timeout=60)
 
     assert answer == b"done"
     assert (said, process.returncode) == ("ended\n", 0)
@@ -161,16 +161,16 @@ def test_a_request_that_is_being_answered_is_answered_to_its_end(tmp_path):
 
 def test_a_slow_client_does_not_prevent_the_end_of_a_server(tmp_path):
     path = configuration(tmp_path, connector={"port": 0})
-    process = subprocess.Popen([sys.executable, "-c", SLOW, str(path), "60"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", SLOW, str(path), "600"], stdout=subprocess.PIPE, text=True)
     with closing(connection(process.stdout.readline().strip())) as wire:
         wire.request("GET", "/")
         assert process.stdout.readline() == "began\n"
         begun = time.monotonic()
         process.terminate()
-        said, _ = process.communicate(timeout=20)
+        said, _ = process.communicate(timeout=60)
 
     assert (said, process.returncode) == ("ended\n", 0)
-    assert 4 < time.monotonic() - begun < 8
+    assert 4 < time.monotonic() - begun < 40
 
 
 BY_SYSTEMD = """
@@ -205,7 +205,7 @@ def test_a_socket_of_systemd_is_listened_on_and_left_where_it_is(tmp_path, comma
             assert address == f"unix:{place}"
             assert ask(address).status in {200, 404}
             process.terminate()
-            assert process.wait(10) == 0
+            assert process.wait(60) == 0
 
     assert place.exists()
     assert not (tmp_path / "unused.sock").exists()
@@ -232,19 +232,22 @@ def test_no_connection_is_refused_while_a_server_on_a_socket_of_systemd_restarts
                 came.append(type(error))
             time.sleep(0.02)
 
-    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(2) as clients:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        ThreadPoolExecutor(2) as clients,
+        ExitStack() as stack,
+    ):
+        stack.callback(ended.set)
         with started_by_systemd(listener, path, "connector") as (_, address):
             loads = [clients.submit(client, address) for _ in range(2)]
-            time.sleep(0.5)
+            wait_until(lambda: len(came) > 5)
         before = len(came)
         with started_by_systemd(listener, path, "connector"):
-            time.sleep(0.5)
+            wait_until(lambda: len(came) > before + 5)
             ended.set()
             for each in loads:
-                each.result(20)
+                each.result(60)
 
-    assert before > 5
-    assert len(came) > before + 2
     assert ConnectionRefusedError not in came
     # What was being answered just then may be lost: docs/operator/run.md
     assert len([each for each in came if each != 200]) <= 2
@@ -252,7 +255,7 @@ def test_no_connection_is_refused_while_a_server_on_a_socket_of_systemd_restarts
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_server_that_drains_is_not_ready_and_still_answers_until_it_is_idle(tmp_path, command):
-    path = configuration(tmp_path, **{SECTIONS[command]: {"port": 0, "drain_seconds": 1.0}})
+    path = configuration(tmp_path, **{SECTIONS[command]: {"port": 0, "drain_seconds": 4.0}})
 
     with running(path, command) as (process, address):
         assert ask(address, "/readyz").status == 200
@@ -261,9 +264,9 @@ def test_a_server_that_drains_is_not_ready_and_still_answers_until_it_is_idle(tm
         assert answers == {503}
         assert ask(address, "/healthz").status == 200
         begun = time.monotonic()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20
 
 
 def test_a_second_signal_ends_a_server_that_drains(tmp_path):
@@ -274,12 +277,24 @@ def test_a_second_signal_ends_a_server_that_drains(tmp_path):
         assert ask(address, "/readyz").status == 503
         process.terminate()
 
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
+
+
+def wait_until(holds):
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def line_with(stream, start):
+    """Read up to the line that starts with these words, and return it."""
+    return next(line for line in stream if line.startswith(start))
 
 
 def reloaded(address, before):
     """Wait until the health page names another configuration, and return its digest."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while (digest := ask(address, "/healthz").headers["Configuration-Digest"]) == before:
         assert time.monotonic() < end
     return digest
@@ -303,7 +318,7 @@ def test_a_server_starts_again_with_other_files_behind_the_same_socket(tmp_path,
 
         assert after == load(path, {}).digest != before
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_server_on_its_own_port_keeps_it_when_it_starts_again(tmp_path):
@@ -327,9 +342,8 @@ def test_a_bad_file_changes_nothing_in_a_running_server(tmp_path, file):
         before = ask(address, "/healthz").headers["Configuration-Digest"]
         (path.parent / file).write_text("stage = ")
         process.send_signal(signal.SIGHUP)
-        refused = process.stderr.readline()
 
-        assert refused.startswith("reload-refused errors=")
+        assert line_with(process.stderr, "reload-refused errors=")
         assert ask(address).status == 200
         assert ask(address, "/healthz").headers["Configuration-Digest"] == before
 
@@ -342,12 +356,12 @@ def test_a_worker_starts_again_with_other_files_unless_one_is_bad(tmp_path):
         file = path.parent / "organisations" / "amk.toml"
         file.write_text("stage = ")
         worker.send_signal(signal.SIGHUP)
-        assert worker.stderr.readline().startswith("reload-refused errors=1 ")
+        assert line_with(worker.stderr, "reload-refused errors=1 ")
         write_configuration(tmp_path, organisations={"yliopisto": ALL_RIGHTS, "amk": AMK})
         worker.send_signal(signal.SIGHUP)
         assert worker.stdout.readline() == "delivering for 2 organisations\n"
         worker.terminate()
-        assert worker.wait(30) == 0
+        assert worker.wait(60) == 0
     finally:
         worker.kill()
         worker.communicate()
@@ -368,7 +382,7 @@ def test_a_reload_while_the_program_starts_again_does_not_end_it_and_is_not_lost
 
         wait_for_digest(port, load(path, {}).digest)
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
         assert process.returncode == 0
     finally:
         process.kill()
@@ -376,7 +390,7 @@ def test_a_reload_while_the_program_starts_again_does_not_end_it_and_is_not_lost
 
 
 def wait_for_digest(port, digest):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while True:
         with suppress(ConnectionError, http.client.HTTPException):
             if ask(f"http://127.0.0.1:{port}", "/healthz").headers["Configuration-Digest"] == digest:
@@ -392,10 +406,10 @@ def test_a_server_that_is_to_end_while_it_reloads_ends(tmp_path, command):
     try:
         process.stdout.readline()
         process.send_signal(signal.SIGHUP)
-        assert process.stderr.readline().startswith("reloading ")
+        assert line_with(process.stderr, "reloading ")
         process.terminate()
 
-        process.wait(30)
+        process.wait(60)
 
         assert process.returncode in {0, -signal.SIGTERM}
     finally:
@@ -430,7 +444,7 @@ def test_the_log_goes_to_standard_error_and_holds_no_token(tmp_path):
     with running(path, "serve") as (process, address):
         ask(address, "/me")
         process.terminate()
-        out, written = process.communicate(timeout=10)
+        out, written = process.communicate(timeout=60)
 
     assert out == ""
     assert "proxy-not-authenticated" in written

@@ -465,7 +465,7 @@ def test_a_fault_of_the_identity_management_has_the_stated_answer_and_effect(nam
         ended = threading.Timer(0.3, server.idm.clear_fault)
         if name in {"hang", "drip"}:
             ended.start()
-        set_ = requests.post(server.address, {"fault": name, "times": "1", "receiver": "/csc"}, timeout=5)
+        set_ = requests.post(server.address, {"fault": name, "times": "1", "receiver": "/csc"}, timeout=60)
         try:
             status = str(post(f"{server.address}/csc", {"identifier": pair}).status_code)
         except requests.RequestException:
@@ -479,7 +479,7 @@ def test_a_fault_of_the_identity_management_has_the_stated_answer_and_effect(nam
 
 
 def post(url, value):
-    return requests.post(url, json=value, auth=(USER, PASSWORD), timeout=5, allow_redirects=False)
+    return requests.post(url, json=value, auth=(USER, PASSWORD), timeout=60, allow_redirects=False)
 
 
 @pytest.mark.parametrize(
@@ -487,5 +487,5 @@ def post(url, value):
 )
 def test_an_unknown_fault_of_the_identity_management_is_refused(form):
     with serve(Idm()) as server:
-        assert requests.post(server.address, form, timeout=5).status_code == 400
+        assert requests.post(server.address, form, timeout=60).status_code == 400
         assert server.idm.fault is None

@@ -76,23 +76,23 @@ def test_a_writer_waits_for_a_writer_of_another_process(path, store, name):
 @pytest.mark.parametrize("name", WRITES)
 def test_a_writer_waits_no_longer_than_the_busy_timeout(path, name):
     store = open_store(f"sqlite://{path}", timeout=0.3)
-    with locked_by_another_process(path, 3) as other:
+    with locked_by_another_process(path, 60) as other:
         begun = time.monotonic()
         with pytest.raises(StoreUnavailable, match="locked by another process"):
             WRITES[name](store.engine)
         took = time.monotonic() - begun
         other.kill()
 
-    assert 0.3 <= took < 2
+    assert 0.3 <= took < 20
     store.close()
 
 
 def test_a_reader_does_not_wait_for_a_writer(path, store):
     make_link(store, MAIJA, make_orcid_id(1))
-    with locked_by_another_process(path, 3) as other:
+    with locked_by_another_process(path, 60) as other:
         begun = time.monotonic()
         assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [make_orcid_id(1)]
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 20
         other.kill()
 
 

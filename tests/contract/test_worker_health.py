@@ -73,7 +73,7 @@ def test_the_process_of_a_worker_serves_them(tmp_path):
                 pass
         assert found.status == 200
         worker.terminate()
-        assert worker.wait(30) == 0
+        assert worker.wait(60) == 0
     finally:
         worker.kill()
         worker.communicate()
@@ -83,7 +83,7 @@ def test_an_occupied_address_is_reported(tmp_path):
     path = configuration(tmp_path, worker={"unix": str(tmp_path / "nowhere" / "worker.sock")})
     worker = start(path, "deliver")
 
-    _, said = worker.communicate(timeout=30)
+    _, said = worker.communicate(timeout=60)
 
     assert worker.returncode == 1
     assert "cannot listen on" in said

@@ -12,7 +12,7 @@ from demo.mailbox import Mailbox
 from tests.support.browser.user import MAIJA, orcid_uri
 
 HOME = "maija@home.example"
-SOON = 45.0
+SOON = 120.0
 """Seconds: the worker looks for mail four times a minute, and tries a delivery again after five seconds."""
 FORGED = b"""From: orcid-connect@example.org\r
 To: maija@home.example\r

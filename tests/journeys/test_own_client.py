@@ -19,7 +19,7 @@ def granted(demo):
 
     def granted():
         query = {"orcid": AKE, "client_id": OWN_CLIENT_ID, "live": "true"}
-        found = requests.get(f"{demo.base_url}/orcid/admin/tokens", query, timeout=5).json()
+        found = requests.get(f"{demo.base_url}/orcid/admin/tokens", query, timeout=60).json()
         return sorted(tuple(sorted(each["scope"].split())) for each in found)
 
     def wait_for(expected):
@@ -56,10 +56,10 @@ def test_everything_is_permitted_and_ends_with_the_connection(user, demo, grante
         f"{demo.base_url}/v1/people/ake%40saaristo.example/orcid-token",
         json={"scope": "/read-limited"},
         headers={"Authorization": f"Bearer {secret}"},
-        timeout=5,
+        timeout=60,
     ).json()
     record = f"{demo.base_url}/orcid/api/v3.0/{AKE}/person"
-    read = requests.get(record, headers={"Authorization": f"Bearer {fetched['access_token']}"}, timeout=5)
+    read = requests.get(record, headers={"Authorization": f"Bearer {fetched['access_token']}"}, timeout=60)
     assert (fetched["orcid"], read.status_code) == (orcid_uri(AKE), 200)
     user.visit("/me").expect_heading("Your ORCID iD", "me-with-permissions")
     assert "Last used by the system research-system of your organisation" in user.text
@@ -71,7 +71,7 @@ def test_everything_is_permitted_and_ends_with_the_connection(user, demo, grante
 
 def test_the_affiliation_is_written_and_ends_before_the_permission(user, demo, granted):
     def record():
-        items = requests.get(f"{demo.base_url}/orcid/admin/items", {"orcid": AKE}, timeout=5).json()
+        items = requests.get(f"{demo.base_url}/orcid/admin/items", {"orcid": AKE}, timeout=60).json()
         return [(each["path"].split("/")[2], each["end-date"] is not None) for each in items]
 
     go_to_orcid(user, "activities-update").authorize().expect_heading(

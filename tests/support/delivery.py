@@ -18,7 +18,7 @@ from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_organisation
 
 STORED = DeliveryResult(Outcome.STORED)
 AWAY = DeliveryResult(Outcome.TEMPORARY, "Closed for today")
-PATIENCE = 20
+PATIENCE = 60
 ORGANISATIONS = Organisations.of([make_organisation(), make_organisation(POLYTECHNIC)])
 
 

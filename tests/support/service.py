@@ -101,7 +101,7 @@ def end_serving(server, thread):
     # It may have stopped already, and have closed its trigger
     with suppress(OSError):
         server.trigger.pull_trigger(lambda: waitress.wasyncore.close_all(server._map))
-    thread.join(10)
+    thread.join(60)
     server.task_dispatcher.shutdown()
 
 

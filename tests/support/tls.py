@@ -57,4 +57,4 @@ def serve_tls(app: Callable, port: int, key: Mapping[str, str]) -> Iterator[None
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(60)

@@ -192,7 +192,7 @@ def test_a_node_alone_is_upgraded_behind_its_socket_without_a_refused_connection
                     load.wait_for_more(100)
         finally:
             process.terminate()
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
 
     print("\n" + load.table(f"one connector behind a socket, {RELOADS} reloads, the first to the next release"))  # noqa: T201 - the table of `pytest -s`
     lost = {result: number for (_, result), number in load.results.items() if result != 200}

@@ -13,7 +13,7 @@ from tests.support.system.stack import FRONTS, SP, install_probe, running
 from webapp.auth.authenticator import Access
 from webapp.routes import ROUTES
 
-AT_ONCE = 2.0
+AT_ONCE = 5.0
 """Seconds, on a busy machine; mod_shib itself waits six for a shibd that is away."""
 OPEN = sorted({re.sub("<[a-z]+>", "x", each.path) for each in ROUTES if each.access is Access.ANYONE})
 PAGES = {

@@ -17,7 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 PICTURES = Path(__file__).resolve().parents[3] / "build" / "pictures"
-TIMEOUT = 20
+TIMEOUT = 60
 """Seconds to wait for a page or an element."""
 
 FLAGS = (

@@ -117,7 +117,7 @@ class BrowserUser(Browser):
         cookies = {each["name"]: each["value"] for each in self.driver.get_cookies()}
         form = {"request": self.driver.find_element(By.NAME, "request").get_attribute("value")}
         address = f"{self.base_url}/orcid/oauth/authorize"
-        return requests.post(address, form, cookies=cookies, allow_redirects=False, timeout=5).headers["Location"]
+        return requests.post(address, form, cookies=cookies, allow_redirects=False, timeout=60).headers["Location"]
 
     # At the service
 

@@ -47,7 +47,7 @@ class Demo:
             if organisation == "saaristo"
             else {"headers": {"Authorization": f"Bearer {secret}"}}
         )
-        answer = requests.get(f"{self.base_url}/v1/people/{quote(account, safe='')}", holder, timeout=5, **given)
+        answer = requests.get(f"{self.base_url}/v1/people/{quote(account, safe='')}", holder, timeout=60, **given)
         answer.raise_for_status()
         return answer.json()["eduPersonOrcid"]
 
@@ -57,11 +57,11 @@ class Demo:
 
     def post_orcid_admin(self, what, **said):
         """Send a command to the ORCID simulator's `/admin`."""
-        requests.post(f"{self.base_url}/orcid/admin/{what}", json=said, timeout=5).raise_for_status()
+        requests.post(f"{self.base_url}/orcid/admin/{what}", json=said, timeout=60).raise_for_status()
 
     def set_register_fault(self, fault=""):
         """Set the fault of the university's identity management; empty clears it."""
-        requests.post(f"{self.base_url}/identity-management/", {"fault": fault}, timeout=5).raise_for_status()
+        requests.post(f"{self.base_url}/identity-management/", {"fault": fault}, timeout=60).raise_for_status()
 
     def reset(self):
         """Remove all links and attempts, clear faults and reset the ORCID simulator."""
@@ -79,7 +79,7 @@ class Demo:
         with self.database() as database:
             database.execute("update circuit_breakers set open_until = null, consecutive_failures = 0")
             database.execute("update deliveries set next_try_at = queued_at where state = 'waiting'")
-            until = time.monotonic() + 20
+            until = time.monotonic() + 60
             while database.execute("select count(*) from deliveries where state = 'waiting'").fetchone()[0]:
                 assert time.monotonic() < until, "deliveries of an earlier journey are still waiting"
                 time.sleep(0.1)
@@ -87,10 +87,10 @@ class Demo:
     def _unlink(self, account):
         with requests.Session() as visit:
             page = visit.post(
-                f"{self.base_url}/identity-provider", {"person": account, "target": "/me/remove"}, timeout=5
+                f"{self.base_url}/identity-provider", {"person": account, "target": "/me/remove"}, timeout=60
             )
             form = {"token": TOKEN.search(page.text)[1], "shown": SHOWN.search(page.text)[1]}
-            visit.post(f"{self.base_url}/me/remove", form, timeout=5).raise_for_status()
+            visit.post(f"{self.base_url}/me/remove", form, timeout=60).raise_for_status()
 
     @contextmanager
     def database(self):
@@ -124,7 +124,7 @@ class Demo:
         Without a person, undo all changes.
         """
         form = {"person": person, **released}
-        requests.post(f"{self.base_url}/identity-provider/people", form, timeout=5).raise_for_status()
+        requests.post(f"{self.base_url}/identity-provider/people", form, timeout=60).raise_for_status()
 
 
 def start(*arguments, scratch=None, **environment):
@@ -170,7 +170,7 @@ def running_demo(directory, url=None):
         yield Demo(process, read_startup_output(process), directory, url)
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 @contextmanager

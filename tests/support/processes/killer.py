@@ -49,12 +49,12 @@ class KilledServer:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
         self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(60)
         self.process.stdout.close()
 
     def __call__(self, environ, start_response):
         """Forward a request to the server (PEP 3333)."""
-        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         path = environ["PATH_INFO"] + (f"?{environ['QUERY_STRING']}" if environ["QUERY_STRING"] else "")
         headers = {"X-Eppn": environ["eppn"], "X-Idp": environ["Shib-Identity-Provider"]}

@@ -53,7 +53,7 @@ def connection(address):
     """Return a connection to a reported address."""
     if address.startswith("unix:"):
         return UnixConnection(address.removeprefix("unix:"))
-    return http.client.HTTPConnection(address.removeprefix("http://"), timeout=10)
+    return http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
 
 
 def ask(address, place="/v1/people/maija%40yliopisto.example", method="GET", body=None):

@@ -130,7 +130,7 @@ def satosa(upstream, downstream, service, port, trusted):
             yield directory / "satosa.pem", directory / "out"
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def _wait(process, port, out):

@@ -126,7 +126,7 @@ class SimpleSaml:
         """End it, and leave nothing."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(60)
         shutil.rmtree(self.directory)
 
 

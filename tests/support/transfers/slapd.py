@@ -234,7 +234,7 @@ class Slapd:
         self.administrator = self.unique = None
         if self.process:
             self.process.terminate()
-            self.process.wait(20)
+            self.process.wait(60)
             self.process = None
 
     def remove(self):
