@@ -25,7 +25,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What only the figures need: a client that costs less than what it measures
 BENCH := wrk
 
-.PHONY: demo test lint unit bench failover soak screenshots packages catalogues clean
+.PHONY: demo test lint unit bench failover load soak screenshots packages catalogues clean
 
 demo: $(VENV)/demo
 	@exec $(BIN)/python -m demo --port $(PORT)
@@ -51,6 +51,10 @@ bench: packages $(VENV)/test
 # Two nodes and a standby under load, whose primary is killed; prints what failed, for how long, and what was lost
 failover: packages $(VENV)/test
 	$(BIN)/pytest -q -s tests/system/test_nodes.py -k failover
+
+# A day of the nation in fast motion on two nodes, into build/load.json: fifteen minutes; QUICK=1 takes three
+load: packages $(VENV)/test
+	$(BIN)/python -m tests.load
 
 # Every page in every language, at three widths, light and dark; ONLY="sv confirm remove" takes these alone
 screenshots: packages $(VENV)/test

@@ -1,0 +1,1 @@
+"""A day of the nation in fast motion: `make load`."""
