@@ -89,6 +89,10 @@ def test_an_organisation_is_added_with_one_command(etc, invoke, metadata):
         content = b"".join(archive.extractfile(name).read() for name in names)
     assert f"{NEW}/README.txt" in names
     assert not any(token.encode() in content for token in tokens)
+    service_file = (etc / "orcid-connect.toml").stat()
+    own = (etc / "organisations" / f"{NEW}.toml").stat()
+    assert (own.st_mode, own.st_gid) == (service_file.st_mode & ~0o113, service_file.st_gid)
+    assert "\n\nFrom the signed metadata, valid until 2099-01-01T00:00:00Z:\n" in done.output
     # What is printed has no secret, and the contacts as text
     assert "technical: Maija Mäkelä, idm@esimerkki.example" in done.output
     assert not any(token in done.output for token in tokens)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import secrets
 import shlex
+import stat
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -162,15 +163,18 @@ def add(  # noqa: PLR0913 - one argument for each option
     text = _organisation_file(described, basics, name, state, test_accounts, credentials)
     with NewFiles() as files:
         for each in tokens.values():
-            files.write(each, f"{secrets.token_urlsafe(32)}\n".encode())
-        files.write(target, text.encode())
+            files.write_secret(each, f"{secrets.token_urlsafe(32)}\n".encode())
+        # Readable by the same users as the service's own file
+        like = path.stat()
+        files.write(target, text.encode(), mode=stat.S_IMODE(like.st_mode) & 0o664, group=like.st_gid)
         config = load_with(path, name)
         if idp_version != "none":
             version = Version(idp_version)
-            files.write(archive, _archive(name, _handouts(config, name, version, person)), for_service=False)
+            files.write(archive, _archive(name, _handouts(config, name, version, person)))
         files.keep()
     for each in new:
         click.echo(f"{'secret' if each in tokens.values() else 'file':<8}{each}")
+    click.echo()
     _print_described(described)
     _print_steps(name, archive if idp_version != "none" else None, tokens, config)
 
@@ -273,7 +277,7 @@ def _archive(name: str, files: Iterator[RenderedFile]) -> bytes:
 def _print_described(described: _Described) -> None:
     until = f"valid until {described.valid_until}" if described.valid_until else "which does not expire"
     names = "; ".join(f"{code} {name}" for code, name in described.names.items())
-    click.echo(printable(f"\nFrom the signed metadata, {until}:"))
+    click.echo(printable(f"From the signed metadata, {until}:"))
     for title, value in (
         ("names", names),
         ("scopes", ", ".join(described.scopes)),

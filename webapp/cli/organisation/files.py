@@ -53,14 +53,14 @@ class NewFiles:
         """Keep all files."""
         self.written.clear()
 
-    def write(self, path: Path, content: bytes, *, for_service: bool = True) -> None:
-        """Write a new file, readable by its owner alone.
+    def write(self, path: Path, content: bytes, *, mode: int = _PRIVATE, group: int | None = None) -> None:
+        """Write a new file.
 
         Args:
             path: The file; a missing directory is created.
             content: Its content.
-            for_service: Whether the group of its directory may read it, where that is not the user's own: then the
-                operator has set it to the group of the service.
+            mode: Its permissions.
+            group: The group that it gets, if the user may give it that; None leaves the user's own.
 
         Raises:
             CommandError: If it exists, or cannot be written.
@@ -72,12 +72,25 @@ class NewFiles:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE)
             self.written.append(path)
             with os.fdopen(descriptor, "wb") as file:
-                group = path.parent.stat().st_gid
-                if for_service and group != os.getegid():
-                    os.fchown(descriptor, -1, group)
-                    os.fchmod(descriptor, _GROUP)
+                if group is not None:
+                    with suppress(PermissionError):
+                        os.fchown(descriptor, -1, group)
+                os.fchmod(descriptor, mode)
                 file.write(content)
         except FileExistsError:
             raise CommandError(f"{path} exists, and is not overwritten") from None
         except OSError as error:
             raise CommandError(f"{path}: {error.strerror}") from None
+
+    def write_secret(self, path: Path, content: bytes) -> None:
+        """Write a new file for the user alone, or for the service too.
+
+        The group of its directory may read it where that is not the user's own: an operator has then set it to the
+        group of the service.
+
+        Raises:
+            CommandError: If it exists, or cannot be written.
+        """
+        group = path.parent.stat().st_gid if path.parent.exists() else os.getegid()
+        for_service = group != os.getegid()
+        self.write(path, content, mode=_GROUP if for_service else _PRIVATE, group=group if for_service else None)
