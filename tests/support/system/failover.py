@@ -20,8 +20,8 @@ from tests.support.system.people import SAIMAA, idm_token_of, token_of
 TIMEOUT = 30
 HEADING = re.compile(r"<h1[^>]*>(.*?)</h1>")
 FIELD = re.compile(r'name="(token|replacing)" value="([^"]*)"')
-LINKED = ("Your ORCID iD is connected", "Your ORCID iD is on its way to your organisation")
-"""Both say that the iD is stored."""
+RESULT = "/me/result/"
+"""The page that says that the iD is stored."""
 
 
 class Failed(Exception):
@@ -204,9 +204,8 @@ def link_in(
     confirm = tried(lambda: browser.visit(back))
     fields = dict(FIELD.findall(confirm.text)) | {"agree": "yes"}
     result = tried(lambda: browser.post(confirm.url, data=fields, timeout=TIMEOUT))
-    (heading,) = HEADING.findall(result.text)
-    if heading not in LINKED:
-        raise Failed(heading)
+    if not result.url.startswith(base + RESULT):
+        raise Failed(HEADING.findall(result.text))
     return result
 
 
