@@ -234,6 +234,7 @@ def test_a_disabled_organisation_is_left_out_until_it_is_enabled(etc, invoke, me
     checked = CliRunner().invoke(main, ["--config", str(path), "check", "--configuration"])
     assert f"info     state          {NEW} is disabled" in checked.output
     assert invoke("disable", NEW).exit_code == 1
+    assert "is disabled" in invoke("show", NEW).output
 
     assert invoke("enable", NEW).exit_code == 0
     assert {one.id for one in load(path, {}).organisations} == {UNIVERSITY, NEW}

@@ -111,6 +111,8 @@ def find_organisation(config: Config, name: str) -> Organisation:
     for organisation_id, one in config.misconfigured.items():
         if name == organisation_id or name in one.entity_ids:
             raise Misconfigured(one.problems)
+    if name in config.disabled:
+        raise CommandError(f"{name} is disabled; to connect it again: orcid-connect organisation enable {name}")
     similar = closest_match(name, known)
     hint = f"did you mean {similar}?" if similar else "known: " + ", ".join(one.id for one in config.organisations)
     raise CommandError(f"unknown organisation {printable(name)}; {hint}")
