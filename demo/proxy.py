@@ -27,7 +27,18 @@ from demo.identity_provider import IdentityProvider, sign_in_page, sign_in_url
 from demo.idm.app import Idm
 from demo.idm.http import Request as IdmRequest
 from demo.orcid.http import Request, Response, parse_request, see_other
-from demo.pages import Environ, StartResponse, WSGIApplication, cookie, message, page, send_response, set_cookie, style
+from demo.pages import (
+    Environ,
+    StartResponse,
+    WSGIApplication,
+    cookie,
+    message,
+    page,
+    send_response,
+    set_cookie,
+    style,
+    templates,
+)
 from demo.people import ORGANISATIONS, PEOPLE, Person
 from demo.sessions import Session, SessionStore
 from shibboleth.attributes import IDENTITY_PROVIDER
@@ -100,7 +111,7 @@ class Proxy:
         if session is None and any(is_below(environ["PATH_INFO"], place) for place in SESSION_REQUIRED):
             return see_other(sign_in_url(SERVICE, environ["REQUEST_URI"]))
         extra_headers = {PROOF_HEADER: self.configuration.proof, **(headers_for(session) if session else {})}
-        return forward(environ, self.backends.web, extra_headers)
+        return _with_links(forward(environ, self.backends.web, extra_headers))
 
     def _connector(self, environ: Environ) -> Response:
         return forward(environ, self.backends.connector, {})
@@ -220,6 +231,16 @@ SESSION_HANDLERS: Final[dict[str, Handler]] = {
     "/Logout": Proxy._logout,  # noqa: SLF001
     "/Session": Proxy._session,  # noqa: SLF001
 }
+
+
+def _with_links(response: Response) -> Response:
+    # The service's pages get the links of the demonstration at their end
+    headers = {name.lower(): value for name, value in response.headers}
+    if not headers.get("content-type", "").startswith("text/html") or not response.body:
+        return response
+    links = templates().get_template("nav.html").render().encode()
+    kept = tuple((name, value) for name, value in response.headers if name.lower() != "content-length")
+    return replace(response, body=response.body.replace(b"</body>", links + b"\n</body>"), headers=kept)
 
 
 def is_below(path: str, start: str) -> bool:
