@@ -9,9 +9,13 @@ from webapp.auth.cookies import OWS
 from webapp.auth.csrf import csrf_token
 from webapp.config import validators
 from webapp.config.errors import InvalidSetting
+from webapp.i18n.language import gettext_noop
 from webapp.pages.context import AppContext
 from webapp.pages.problems import PROBLEMS, BadAddress, NotFound, TooManyMails
 from webapp.pages.request import Page, PageRequest, Redirect
+
+NO_ADDRESS = gettext_noop("Enter an e-mail address, like name@example.org.")
+NO_KIND = gettext_noop("Select at least one e-mail.")
 
 
 def mail(context: AppContext, request: PageRequest) -> Page | Redirect:
@@ -36,9 +40,9 @@ def ask_mail(context: AppContext, request: PageRequest) -> Page | Redirect:
     try:
         address = validators.mailbox(request.form.get("address", "").strip(OWS))
     except InvalidSetting:
-        errors["address"] = PROBLEMS[BadAddress].explanation
+        errors["address"] = NO_ADDRESS
     if not kinds:
-        errors["receipt"] = PROBLEMS[BadAddress].advice
+        errors["receipt"] = NO_KIND
     if errors:
         return _page(request, errors)
     organisation_id, key = request.person.organisation.id, request.person.key
@@ -69,6 +73,7 @@ def _page(request: PageRequest, errors: Mapping[str, str] | None = None) -> Page
     variables = {
         "token": csrf_token(request.browser, request.person),
         "errors": errors or {},
+        "problem": PROBLEMS[BadAddress],
         "address": request.form.get("address", "")[:254],
         "ticked": [kind.value for kind in MailKind if request.form.get(kind.value) == "yes"],
     }

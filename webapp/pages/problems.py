@@ -310,8 +310,8 @@ PROBLEMS: dict[type[Exception], Problem] = {
         "bad-address",
         422,
         gettext_noop("There is a problem"),
-        gettext_noop("Enter an e-mail address, like name@example.org."),
-        gettext_noop("Select at least one e-mail."),
+        gettext_noop("No e-mail was requested."),
+        gettext_noop("Correct what is marked below."),
     ),
     LinkChanged: Problem(
         "link-changed",
