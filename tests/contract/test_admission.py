@@ -107,6 +107,7 @@ def test_a_link_of_somebody_who_may_not_link_stays_and_can_be_removed(in_state, 
     assert "/me/start" not in page.text
     assert person.get("/me/data").status == 200
     asked = person.get("/me/remove")
+    assert person.post("/me/start", {"token": asked.field("token")}).status == 403
     removed = person.post("/me/remove", {"token": asked.field("token"), "shown": asked.field("shown")})
     assert removed.status == 303
     assert person.get(removed.location).status == 200

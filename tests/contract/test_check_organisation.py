@@ -72,6 +72,8 @@ def test_a_working_organisation_is_well_in_each_step(path, store):
         right = CredentialRight(UNIVERSITY, credential.name, credential.rights[0])
         store.statistics.register_credential_rights([right], now.date())
         store.statistics.record_credential_use(right, now.date())
+    before = check(path)[1]
+    assert (before["release"]["level"], "signed in again" in before["release"]["text"]) == ("warning", True)
     current = store.links.get(UNIVERSITY, "maija@yliopisto.example")
     store.releases.record(current, ReleaseState.SEEN, now)
 
@@ -89,9 +91,10 @@ def test_a_working_organisation_is_well_in_each_step(path, store):
         (idp(UNIVERSITY_IDP, role="SPSSODescriptor"), "error", "not an Identity Provider"),
         (idp(UNIVERSITY_IDP, valid_until=EARLIER), "error", "expired"),
         (idp(UNIVERSITY_IDP, scopes=("other.example",)), "warning", "does not have the scopes yliopisto.example"),
+        (idp(UNIVERSITY_IDP, scopes=(), patterns=(".*",)), "warning", "unless a pattern has: .*"),
         (idp(UNIVERSITY_IDP, scopes=(*SCOPES, "more.example")), "info", "does not have the scopes more.example"),
     ],
-    ids=["gone", "a service", "expired", "without the scope", "with more scopes"],
+    ids=["gone", "a service", "expired", "without the scope", "with a pattern", "with more scopes"],
 )
 def test_metadata_that_differs_is_explained(path, entity, level, part):
     code, found = check(path, entity)
@@ -105,6 +108,18 @@ def test_another_organisation_is_not_checked(path):
 
     assert found["look-up"]["level"] == "error"
     assert not [each for each in found.values() if UNIVERSITY in each["text"]]
+
+
+def test_an_organisation_whose_links_are_not_kept_has_no_look_up_and_no_release(path):
+    file = path.parent / "organisations" / f"{UNIVERSITY}.toml"
+    text = file.read_text("utf-8")
+    begin = text.index("[[credential]]")
+    file.write_text('keep = "nothing"\n' + text[:begin] + text[text.index("[[transfer]]") :], "utf-8")
+
+    _, found = check(path)
+
+    assert "look-up" not in found
+    assert found["release"]["level"] == "info"
 
 
 def test_without_metadata_the_rest_is_checked(path):
