@@ -652,6 +652,17 @@ class IdentityProvider:
 
 
 @dataclass(frozen=True, slots=True)
+class HolderAttributes:
+    """Number of current links of an organisation, and of those with an attribute."""
+
+    links: int
+    stable_ids: int
+    """With a stable id, from a sign-in or as attested."""
+    issue_times: int
+    """With the time at which the account was issued."""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """An audit event.
 

@@ -51,6 +51,16 @@ update organisations
 set key_attribute = :key_attribute
 where organisation = :organisation;
 
+-- name: count_holder_attributes
+-- How many current links have a value of each attribute that distinguishes holders of an account.
+select
+    count(*) as links,
+    count(nullif(stable_id, '')) as stable_ids,
+    count(nullif(account_issued_at, '')) as issue_times
+from links
+where organisation = :organisation
+    and ended_at is null;
+
 -- name: count_links_by_scope
 -- The number of current links by what follows the last @ of the key. Both engines trim all characters before it: those
 -- of the key without any @.

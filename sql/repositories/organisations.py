@@ -17,7 +17,16 @@ from enum import StrEnum
 from shibboleth.attributes import fold
 from sql import rows
 from sql.endings import cancel_attempts, end_links, move_tokens
-from sql.records import Change, ChangeKind, ChangeReason, IdentityProvider, Link, LinkSummary, StoredOrganisation
+from sql.records import (
+    Change,
+    ChangeKind,
+    ChangeReason,
+    HolderAttributes,
+    IdentityProvider,
+    Link,
+    LinkSummary,
+    StoredOrganisation,
+)
 from sql.repositories.base import (
     ID_BYTES,
     PAGE_SIZE,
@@ -74,6 +83,11 @@ class OrganisationRepository(Repository):
         """Return the number of current links by the scope of the person's key."""
         found = self.engine.fetch_all("count_links_by_scope", organisation=organisation_id)
         return {row["scope"]: row["count"] for row in found}
+
+    def holder_attributes(self, organisation_id: str) -> HolderAttributes:
+        """Return how many current links have each attribute of their holder."""
+        (row,) = self.engine.fetch_all("count_holder_attributes", organisation=organisation_id)
+        return HolderAttributes(row["links"], row["stable_ids"], row["issue_times"])
 
     def record_sign_in(self, organisation_id: str, entity_id: str, now: datetime) -> None:
         """Store that a person signed in through an Identity Provider today."""

@@ -80,7 +80,13 @@ def test_a_working_organisation_is_well_in_each_step(path, store):
     code, found = check(path)
 
     assert code == 0
-    assert {each["level"] for each in found.values() if each["subject"] != "transfer"} == {"ok"}
+    assert {subject: each["level"] for subject, each in found.items() if subject != "transfer"} == {
+        "metadata": "ok",
+        "sign-in": "ok",
+        "attributes": "info",
+        "look-up": "ok",
+        "release": "ok",
+    }
     assert found["release"]["details"]["seen"] == 1
 
 
@@ -108,6 +114,17 @@ def test_another_organisation_is_not_checked(path):
 
     assert found["look-up"]["level"] == "error"
     assert not [each for each in found.values() if UNIVERSITY in each["text"]]
+
+
+def test_a_stable_id_that_no_sign_in_brought_is_asked_for(path, store):
+    file = path.parent / "organisations" / f"{UNIVERSITY}.toml"
+    file.write_text(f'stable_id = "subject-id"\n{file.read_text("utf-8")}', "utf-8")
+    make_link(store, "maija@yliopisto.example", make_orcid_id(1, Registry.SANDBOX))
+
+    assert check(path)[1]["attributes"]["level"] == "warning"
+    other = "ake@yliopisto.example"
+    make_link(store, other, make_orcid_id(2, Registry.SANDBOX), stable_id=f"subject-id:{other}")
+    assert check(path)[1]["attributes"]["level"] == "info"
 
 
 def test_an_organisation_whose_links_are_not_kept_has_no_look_up_and_no_release(path):

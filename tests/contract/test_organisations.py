@@ -415,3 +415,15 @@ def test_the_credentials_of_a_merged_organisation_end(store, path, monkeypatch):
         after = look_up("token-of-amk-" + "t" * 32)
 
     assert (merged_by, before, after, look_up(TOKEN)) == (0, 200, 401, 200)
+
+
+def test_attributes_of_holders_are_counted_of_current_links_alone(store):
+    make_link(store, MAIJA, FIRST, stable_id="subject-id:a@yliopisto.example", issued="20240826")
+    make_link(store, "ake@yliopisto.example", SECOND)
+    make_link(store, "other@amk.example", FIRST, organisation=POLYTECHNIC)
+
+    counts = store.organisations.holder_attributes(UNIVERSITY)
+
+    assert (counts.links, counts.stable_ids, counts.issue_times) == (2, 1, 1)
+    store.links.remove(UNIVERSITY, MAIJA, "person", "", NOON)
+    assert store.organisations.holder_attributes(UNIVERSITY).stable_ids == 0

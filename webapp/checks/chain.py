@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from shibboleth.metadata import InvalidMetadata
@@ -98,6 +99,19 @@ def _sign_ins(settings: OrganisationSettings, store: Store) -> Iterator[CheckRes
         else:
             text = f"{organisation.id}, last sign-in through {entity_id} on {known.signed_in_at:%Y-%m-%d}"
             yield CheckResult(Level.OK, "sign-in", text, details=details)
+    seen = store.organisations.holder_attributes(organisation.id)
+    if not seen.links:
+        return
+    name = organisation.stable_id
+    details = {"id": organisation.id, **asdict(seen)}
+    text = f"{organisation.id}, of {seen.links} links {seen.issue_times} have funetEduPersonEPPNTimeStamp"
+    if name:
+        text += f", and {seen.stable_ids} have {name}"
+    if name and not seen.stable_ids:
+        fix = f"ask the organisation to release {name}: without it a reassigned or renamed account is not recognised"
+        yield CheckResult(Level.WARNING, "attributes", text, fix, details)
+    else:
+        yield CheckResult(Level.INFO, "attributes", text, details=details)
 
 
 def _look_ups(settings: OrganisationSettings, store: Store, now: datetime) -> Iterator[CheckResult]:
