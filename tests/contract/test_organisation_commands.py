@@ -201,6 +201,7 @@ def test_organisations_are_listed_and_shown_without_secrets(etc, invoke, metadat
     invoke("add", NEW, *metadata())
     write(etc / "organisations" / "broken.toml", "scopes = 1")
     write(etc / "organisations" / "off.toml.disabled", "")
+    write(etc / "organisations" / f"{UNIVERSITY}.toml.disabled", "an old file of one that is connected")
 
     listed, shown = invoke("list"), invoke("show", NEW)
     as_json = json.loads(invoke("show", NEW, "--json").output)

@@ -175,9 +175,7 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, Any] 
         ),
         organisation_settings=MappingProxyType({one.organisation.id: one for one in settings}),
         misconfigured=MappingProxyType(misconfigured),
-        disabled=tuple(
-            sorted(each.name.removesuffix(f".toml{DISABLED}") for each in directory.glob(f"*.toml{DISABLED}"))
-        ),
+        disabled=tuple(sorted(_disabled(directory) - {each.id for each in found})),
         metrics=file.metrics,
         operators=file.operator,
         returns=tuple(AllowedReturn(each.prefix, each.name) for each in file.returns),
@@ -385,6 +383,11 @@ def _read_organisations(directory: Path, context: ConfigContext, problems: list[
             each.context, each.file, each.problems = each.context.for_file(each.path, others), None, []
             each.read()
     return found
+
+
+def _disabled(directory: Path) -> set[str]:
+    suffix = f".toml{DISABLED}"
+    return {each.name.removesuffix(suffix) for each in directory.glob(f"*{suffix}")}
 
 
 def _read_toml(path: Path, problems: list[SettingProblem]) -> dict[str, Any] | None:
