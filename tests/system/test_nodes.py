@@ -167,7 +167,10 @@ def test_failover(nodes, browser):
 
     assert lost == []
     assert broken == []
-    assert load.logs["look-up, node with standby_lookups"].failed() == 0
+    standby = load.logs["look-up, node with standby_lookups"]
+    assert any(right and killed < begun and ended < promoted for begun, ended, right in standby.tries)
+    # None fails; on a machine that is too slow, one may miss its deadline
+    assert standby.failed() <= len(standby.tries) // 100
     # Of those that came to the other node first, some may have been retried there
     assert load.logs["look-up, through the balancer"].failed() <= 5
     assert max(each.longest() for each in load.logs.values()) < 15
