@@ -245,6 +245,9 @@ class TransferModel(TransferSettings):
     It runs tries with a deadline.
     """
 
+    ends_in_time: ClassVar[bool] = False
+    """Whether `send` returns by the deadline by itself; otherwise it is run in a thread that is not waited for."""
+
     _threads: BoundedThreads = PrivateAttr(default_factory=lambda: BoundedThreads(THREADS_OF_A_TRANSFER))
 
     @property
@@ -272,7 +275,10 @@ class TransferModel(TransferSettings):
         """
         if not is_unambiguous(message.account, self.account_template):
             return DeliveryResult(Outcome.UNKNOWN_PERSON, "a receiver may take this account for another one")
-        return self.send(message, now, Deadline(timeout))
+        deadline = Deadline(timeout)
+        if self.ends_in_time:
+            return self.send(message, now, deadline)
+        return self.run_try(lambda remaining: self.send(message, now, remaining), deadline)
 
     @abstractmethod
     def send(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:

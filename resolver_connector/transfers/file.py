@@ -84,6 +84,7 @@ class FileTransfer(TransferModel):
     """A directory into which changes are written."""
 
     kind = "file"
+    ends_in_time = True
 
     directory: FilePath = transfer_setting(
         "The directory, which must be there; it should be on this machine.", "/var/spool/orcid-connect"

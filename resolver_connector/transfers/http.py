@@ -66,6 +66,7 @@ _ERROR_OUTCOMES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ..
 class HttpTransfer(TransferModel):
     """Base class of the kinds that speak HTTP."""
 
+    ends_in_time = True
     authenticators: ClassVar[tuple[str, ...]] = ("user and password", "token", "certificate")
     """The settings of which at least one is needed."""
 

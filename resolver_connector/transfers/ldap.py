@@ -87,6 +87,7 @@ class LdapTransfer(TransferModel):
     """A directory to which iDs are written."""
 
     kind = "ldap"
+    ends_in_time = True
 
     url: str = transfer_setting(
         "The directory's server; several, separated by spaces, are tried one after another until one answers. "

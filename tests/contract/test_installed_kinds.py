@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from resolver_connector.transfers.base import Outcome
 from tests.support.configuration import write, write_configuration
-from tests.support.factories import UNIVERSITY
+from tests.support.factories import NOON, UNIVERSITY
+from tests.support.transfers.harness import LINKED
 from webapp.cli.main import main
 from webapp.config.errors import Misconfigured
 from webapp.config.loader import load
@@ -130,3 +132,23 @@ def test_an_unknown_kind_is_named_with_the_known_ones(install, tmp_path):
         load(write_configuration(tmp_path, organisations={UNIVERSITY: {"transfer": [OWN | {"kind": "que"}]}}), {})
 
     assert "queue" in str(raised.value)
+
+
+def test_a_kind_that_does_not_return_ends_at_the_deadline(install, tmp_path):
+    wait = QUEUE.replace("path = self.directory", "time.sleep(30)\n        path = self.directory")
+    install("queue_transfer", wait.replace("import json", "import json\nimport time"))
+    (transfer,) = load(configured(tmp_path, OWN), {}).transfers[UNIVERSITY].values()
+
+    result = transfer.deliver(LINKED, now=NOON, timeout=0.1)
+
+    assert (result.outcome, result.message) == (Outcome.TEMPORARY, "no answer in time")
+
+
+def test_a_kind_that_raises_is_told_by_the_test_of_the_transfer(install, tmp_path):
+    install("queue_transfer", QUEUE.replace("path = self.directory", "1 / 0\n        path = self.directory"))
+    path = configured(tmp_path, OWN)
+
+    done = CliRunner().invoke(main, ["--config", str(path), "transfer", "test", UNIVERSITY, "--yes"])
+
+    assert done.exit_code == 1
+    assert "the kind failed with ZeroDivisionError" in done.output
