@@ -180,16 +180,14 @@ def test_addresses_that_browsers_see_have_a_port_only_where_it_is_unusual(tmp_pa
     assert ":443/" not in "".join(files.values())
 
 
-def test_every_route_of_a_person_wants_a_session_and_some_others_are_told_who_is_signed_in():
-    public = {"/", "/help", "/privacy", "/privacy/<organisation>", "/accessibility"}
+def test_every_route_of_a_person_and_no_other_is_told_who_is_signed_in():
     for name in ("apache-mod_wsgi.conf", "apache-proxy.conf"):
         text = (docs.ROOT / "shibboleth/handout/templates/sp" / name).read_text("utf-8")
         (told,) = re.findall(r'<LocationMatch "(.*)">\n        ShibDisable Off\n        AuthType shibboleth\n', text)
-        (wanted,) = re.findall(r'<LocationMatch "(.*)">\n        ShibRequestSetting requireSession 1\n', text)
 
-        people = {one.path for one in ROUTES if one.access is Access.PERSON}
-        assert {one.path for one in ROUTES if re.search(wanted, one.path)} == people
-        assert {one.path for one in ROUTES if re.search(told, one.path)} == people | public
+        assert {one.path for one in ROUTES if re.search(told, one.path)} == {
+            one.path for one in ROUTES if one.access is Access.PERSON
+        }
 
 
 def test_the_metadata_comes_when_the_keys_are_there(tmp_path, hand_out):
