@@ -52,6 +52,14 @@ def go_to(browser, node):
     browser.cookies.set(NODE_COOKIE, node, domain=browser.stack.host, path="/")
 
 
+def test_the_cookie_of_the_balancer_is_set_with_the_sign_in_and_not_before(browser):
+    before = dict(browser.cookies)
+    browser.visit("/me")
+
+    assert before == {}
+    assert browser.cookies[NODE_COOKIE] in {"node1", "node2"}
+
+
 def test_an_answer_of_an_identity_provider_may_reach_another_node(browser):
     go_to(browser, "node1")
     answer = browser.answer_for("maija", path="/me/data?lang=fi")
