@@ -838,6 +838,21 @@ def test_nothing_is_added_beside_what_a_former_client_wrote_and_cannot_end(bench
     assert bench.store.affiliations.count_items_to_end(UNIVERSITY, NAME, bench.client.client_id) == 1
 
 
+def test_a_former_client_without_a_transfer_keeps_its_permissions_for_a_week(bench):
+    bench.permit()
+    bench.work()
+
+    bench.change_client(former=True, transfers={})
+    assert not bench.delivery().waiting
+    bench.revoke()
+    assert bench.store.affiliations.count_items_to_end(UNIVERSITY, NAME, bench.client.client_id) == 1
+    assert len(bench.simulator.live_tokens(MAIJA)) == 1
+
+    bench.now += timedelta(days=8)
+    bench.revoke()
+    assert bench.simulator.live_tokens(MAIJA) == []
+
+
 # The settings
 
 
@@ -855,11 +870,14 @@ def test_changed_settings_reach_the_records_by_a_backfill(bench):
     assert organisation["disambiguated-organization"]["disambiguated-organization-identifier"] == ANOTHER_ROR
 
 
-@pytest.mark.parametrize("kept", [True, False])
-def test_all_that_was_written_is_ended_at_once(bench, kept):
+@pytest.mark.parametrize("how", ["linked", "ended", "stopped and ended"])
+def test_all_that_was_written_is_ended_at_once(bench, how):
     """Also where the link ended while the transfer was not configured."""
     bench.permit()
     bench.work()
+    kept = how == "linked"
+    if how == "stopped and ended":
+        bench.store.engine.execute("delete_affiliation_permission", link_id=bench.current.id)
     if not kept:
         bench.store.links.remove(UNIVERSITY, ACCOUNT, "person", "own wish", bench.now)
         bench.store.engine.execute("delete_changes_of_person", organisation=UNIVERSITY, person_key=ACCOUNT, number=99)

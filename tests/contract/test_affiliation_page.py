@@ -237,3 +237,6 @@ def test_the_page_of_the_removal_says_that_the_entry_is_ended(bench):
 
     for path in ("/me/remove", "/me/erase"):
         assert "is ended first, as you agreed." in text(maija.get(path))
+
+    bench.remove()
+    assert "If your organisation wrote an entry to your ORCID record, it is ended" in text(maija.get("/me/removed"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from demo.orcid.simulator import Client
 from resolver_connector.orcid.affiliation import SCOPE, AffiliationTransfer
@@ -116,7 +117,7 @@ class Bench:
         found = self.store.affiliations.list_items(UNIVERSITY, self.account)
         return sorted((each.section.value, each.state.value) for each in found)
 
-    def change_client(self, *, former):
+    def change_client(self, *, former, transfers=MappingProxyType({UNIVERSITY: NAME})):
         """Give the organisation another ORCID client; keep the former one."""
         self.client = Client("APP-MEMBER0000000002", "another secret", "Example University", (), kind="member")
         self.simulator.clients[self.client.client_id] = self.client
@@ -125,7 +126,7 @@ class Bench:
         own = replace(earlier, client_id=self.client.client_id, client_secret=self.client.secret)
         clients = replace(clients, organisations={UNIVERSITY: own}, former=(earlier,) if former else ())
         self.tokens = replace(self.tokens, clients=clients)
-        self.store.orcid_tokens.make_due(self.now, [each.client_id for each in clients.former], {UNIVERSITY: NAME})
+        self.store.orcid_tokens.make_due(self.now, [each.client_id for each in clients.former], transfers)
 
     # The worker
 

@@ -306,9 +306,11 @@ def removed(context: AppContext, request: PageRequest) -> Page | Redirect:
     """Show that the link is removed; redirect to `/me` if there is a link."""
     if request.person_status.link is not None:
         return Redirect("/me")
+    settings = context.settings(request.person.organisation)
     variables = {
         "token": csrf_token(request.browser, request.person),
-        "delivery_status": delivery_status(request.person_status, context.settings(request.person.organisation)),
+        "delivery_status": delivery_status(request.person_status, settings),
+        "may_have_written": settings.affiliation_transfer is not None,
         "keeps_tokens": context.linking.tokens.keeps_tokens,
     }
     return Page("removed.html", variables)

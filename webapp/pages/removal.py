@@ -29,6 +29,8 @@ class Notified:
     """Whether the organisation can fetch its changes."""
     wrote: bool = False
     """Whether the organisation wrote an entry to the person's ORCID record."""
+    may_have_written: bool = False
+    """Whether it may have, for a link that has ended."""
 
 
 def removal(context: AppContext, request: PageRequest) -> Page | Redirect:
@@ -102,4 +104,5 @@ def _elsewhere(context: AppContext, request: PageRequest) -> Notified:
     settings = context.settings(request.person.organisation)
     status = affiliation_status(context, request.person.organisation, request.person_status.link)
     wrote = status is not None and bool(status.items)
-    return Notified(settings.idm_transfers, settings.looks_up, settings.uses_feed, wrote)
+    may_have_written = status is None and settings.affiliation_transfer is not None
+    return Notified(settings.idm_transfers, settings.looks_up, settings.uses_feed, wrote, may_have_written)

@@ -77,7 +77,7 @@ STATE_TEXTS: Mapping[AffiliationState, tuple[str, str]] = MappingProxyType(
         ),
         AffiliationState.ENDING: (
             gettext_noop("being ended"),
-            gettext_noop("You have stopped it. The entry on your ORCID record is being ended."),
+            gettext_noop("It has been stopped. The entry on your ORCID record is being ended."),
         ),
         AffiliationState.WAITING: (
             gettext_noop("on its way"),
