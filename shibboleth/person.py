@@ -93,6 +93,8 @@ class BrokenAttribute(ValueError):
         super().__init__(f"{name}: {reason}")
         self.name = name
         self.reason = reason
+        self.organisation: Organisation | None = None
+        """None where the broken value is the entityID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,10 +287,15 @@ def person_from(
         organisation = organisations.by_entity_id(entity_id)
     except UnknownOrganisation:
         raise UnknownOrganisation(entity_id, _likely_organisation(entity_id, session, organisations)) from None
+    try:
+        account = _account(session, organisation)
+    except BrokenAttribute as error:
+        error.organisation = organisation
+        raise
     names = map(displayed, session.optional_values("displayName"))
     return Person(
         organisation,
-        account=_account(session, organisation),
+        account=account,
         name=next(filter(None, names), "")[:_MAX_NAME_LENGTH],
         account_issued_at=_account_issued_at(session),
         stable_id=parse_stable_id(organisation, session.optional_values(organisation.stable_id or organisation.key)),

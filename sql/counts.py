@@ -7,9 +7,10 @@ from collections import Counter
 from sql.engines.base import Transaction
 
 CountKey = tuple[str, str]
-"""The source of a count, `attempt`, `event` or `revocation`, and its name.
+"""The source of a count, `attempt`, `event`, `revocation` or `sign-in`, and its name.
 
-The name is `started` or an outcome for attempts, a kind for events, and what revocations of ORCID's tokens came to.
+The name is `started` or an outcome for attempts, a kind for events, what revocations of ORCID's tokens came to, and
+the code of the problem for refused sign-ins.
 """
 STARTED: CountKey = ("attempt", "started")
 ALL_DAYS = ""

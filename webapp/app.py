@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 import bottle
 
 from shibboleth.organisation import Organisation, OrganisationMisconfigured, State, UnknownOrganisation
+from shibboleth.person import Person
 from sql.errors import StoreUnavailable, UnstorableText
 from webapp.auth.authenticator import Access, Authenticator
 from webapp.auth.cookies import parse_cookies
@@ -30,6 +31,7 @@ from webapp.pages.data_inventory import ACTORS, FACT_VALUES
 from webapp.pages.delivery_status import TransferStatus
 from webapp.pages.problems import (
     ORGANISATION_HELP,
+    REFUSED_SIGN_INS,
     SERVICE_HELP,
     Bug,
     NotAllowed,
@@ -37,6 +39,7 @@ from webapp.pages.problems import (
     Problem,
     problem_of,
     problem_values,
+    refusing_organisation,
 )
 from webapp.pages.request import FormTooLarge, Page, PageRequest, RawResponse, Redirect, parse_fields, read_form
 from webapp.pages.support_messages import RenderedMessage, delivery_message, support_messages
@@ -131,12 +134,7 @@ class WebApp:
                 ):
                     # The browser repeats a failed prefetch when the user goes there
                     return self._build_response(environ, RawResponse(b"", "text/plain", 503), request)
-                try:
-                    person = self.authenticator.person(environ)
-                except UnknownOrganisation as error:
-                    self._require_no_misconfigured(error.name)
-                    self._record_sign_in(error.likely_id, error.name, request.now, refused=True)
-                    raise
+                person = self._authenticate(environ, request.now)
                 # Before the request has a person: the error page must not set the cookie whose repetition it reports
                 self.authenticator.check_single_browser_cookie(parse_cookies(environ))
                 request = replace(self._with_language_of(person.organisation, request), optional_person=person)
@@ -175,6 +173,23 @@ class WebApp:
         except (PermissionError, LookupError, ValueError):
             return request
         return replace(self._with_language_of(person.organisation, request), optional_person=person)
+
+    def _authenticate(self, environ: Mapping[str, Any], now: datetime) -> Person:
+        try:
+            try:
+                return self.authenticator.person(environ)
+            except UnknownOrganisation as error:
+                self._require_no_misconfigured(error.name)
+                self._record_sign_in(error.likely_id, error.name, now, refused=True)
+                raise
+        except REFUSED_SIGN_INS as error:
+            organisation_id = refusing_organisation(error)
+            if self.context.limits.refused_sign_ins.allow(organisation_id, now):
+                with suppress(StoreUnavailable):
+                    self.context.store.statistics.count_refused_sign_in(
+                        organisation_id, problem_of(error).code, now.date()
+                    )
+            raise
 
     def _require_no_misconfigured(self, entity_id: str) -> None:
         # If a file cannot be read, the database still knows through which entityIDs the organisation's people came

@@ -12,6 +12,7 @@ MAX_INCIDENTS_OF_PERSON = 20
 MAX_INCIDENTS_OF_ORGANISATION = 1_000
 MAX_MAILS_OF_PERSON = 10
 MAX_SIGN_INS_RECORDED = 1
+MAX_REFUSED_SIGN_INS = 1_000
 
 
 class DailyLimit:
@@ -47,3 +48,5 @@ class Limits:
     mails_of_person: DailyLimit = field(default_factory=lambda: DailyLimit(MAX_MAILS_OF_PERSON))
     sign_ins_recorded: DailyLimit = field(default_factory=lambda: DailyLimit(MAX_SIGN_INS_RECORDED))
     """By organisation, entityID and whether the person was refused."""
+    refused_sign_ins: DailyLimit = field(default_factory=lambda: DailyLimit(MAX_REFUSED_SIGN_INS))
+    """Counted ones, by organisation; more add nothing to what the operator sees."""

@@ -9,6 +9,7 @@ from webapp.auth.authenticator import Access
 from webapp.operator import pages as operator
 from webapp.operator.link_list import list_links
 from webapp.operator.metrics import metrics
+from webapp.operator.statistics_pages import statistics, statistics_api, statistics_file
 from webapp.pages.context import AppContext
 from webapp.pages.linking import (
     another_account,
@@ -101,7 +102,12 @@ ROUTES = (
     Route("GET", "/healthz", Access.ANYONE, healthz),
     Route("GET", "/readyz", Access.ANYONE, readyz),
     Route("GET", "/metrics", Access.ANYONE, metrics),
+    Route("GET", "/statistics.csv", Access.ANYONE, statistics_api),
+    Route("GET", "/statistics.json", Access.ANYONE, statistics_api),
     Route("GET", "/operator", Access.PERSON, operator.overview),
+    Route("GET", "/operator/statistics", Access.PERSON, statistics),
+    Route("GET", "/operator/statistics.csv", Access.PERSON, statistics_file),
+    Route("GET", "/operator/statistics.json", Access.PERSON, statistics_file),
     Route("GET", "/operator/organisations/<name>", Access.PERSON, operator.organisation),
     Route("POST", "/operator/organisations/<name>/retry", Access.PERSON, operator.retry),
     Route("GET", "/operator/organisations/<name>/retry", Access.PERSON, operator.redirect_to_organisation),

@@ -439,12 +439,13 @@ create table read_events (
 -- Counts of attempts and events by organisation, day and name, without personal data; they outlive what was counted.
 -- The day is UTC, as 2026-01-15; the row with an empty day holds the sum of all days.
 create table daily_counts (
+    -- empty for refused sign-ins at none that is known
     organisation text not null,
     day text not null,
     -- attempts are counted when they are deleted, events some time after they were written, revocations of ORCID's tokens
-    -- at once
-    source text not null check (source in ('attempt', 'event', 'revocation')),
-    -- an attempt's outcome or `started`, an event's kind, or what a revocation came to
+    -- and refused sign-ins at once
+    source text not null check (source in ('attempt', 'event', 'revocation', 'sign-in')),
+    -- an attempt's outcome or `started`, an event's kind, what a revocation came to, or why a sign-in was refused
     name text not null,
     count bigint not null check (count >= 0),
     primary key (organisation, day, source, name)

@@ -42,6 +42,30 @@ select 'counted-events', '', '', number
 from counted_events
 where organisation = :organisation;
 
+-- name: list_counts_by_period
+-- The stored counts of events and refused sign-ins between two days, by the first characters of the day: 4 of a year, 7
+-- of a month, 10 of a day; and, as source `counted-events`, the number of the last event that is included.
+select substr(day, 1, :length) as period, source, name, sum(count) as count
+from daily_counts
+where organisation = :organisation
+    and day >= :since
+    and day <= :until
+    and source in ('event', 'sign-in')
+group by substr(day, 1, :length), source, name
+union all
+select '', 'counted-events', '', number
+from counted_events
+where organisation = :organisation;
+
+-- name: count_refused_sign_ins
+select name, sum(count) as count
+from daily_counts
+where organisation = :organisation
+    and day >= :since
+    and day <= :until
+    and source = 'sign-in'
+group by name;
+
 -- name: count_events_between
 -- The number of events by day and kind, and the last event's number of each group.
 select substr(at, 1, 10) as day, kind, count(*) as count, max(number) as last

@@ -3,6 +3,7 @@
 They contain no personal data.
 
 * Attempts are added to the counts in the transaction that deletes them, and are counted as rows until then.
+* Revocations and refused sign-ins leave no row, and are added to the counts at once.
 * Events are never deleted. They are added later, in batches (`update_counts`), and counted as rows until then.
 
 So every answer is exact, and costs as much as there are rows that the counts do not include yet.
@@ -58,6 +59,17 @@ class StatisticsRepository(Repository):
             session.execute("update_counted_events", organisation=organisation_id, number=last)
             return int(last - first)
 
+    def count_refused_sign_in(self, organisation_id: str, reason: str, today: date) -> None:
+        """Count a sign-in that was refused.
+
+        Args:
+            organisation_id: The organisation of the person; empty where that is none that is known.
+            reason: The code of the problem.
+            today: The day (UTC).
+        """
+        with self.engine.transaction() as session:
+            add_counts(session, Counter({(organisation_id, today.isoformat(), "sign-in", reason): 1}))
+
     def by_day(self, organisation_id: str, since: date) -> Mapping[date, Counter[CountKey]]:
         """Return an organisation's counts for each day (UTC) from a day on.
 
@@ -68,6 +80,45 @@ class StatisticsRepository(Repository):
             if day >= since.isoformat():
                 found.setdefault(date.fromisoformat(day), Counter())[source, name] += count
         return found
+
+    def by_period(self, organisation_id: str, length: int, since: date) -> Mapping[str, Counter[CountKey]]:
+        """Return the counts of events and refused sign-ins for each period.
+
+        A period without any is left out. Attempts are not counted, so this reads no row of a person.
+
+        Args:
+            organisation_id: The organisation; empty for refused sign-ins at none that is known.
+            length: The number of characters of a day (UTC) that make a period: 4 for years, 7 for months, 10 for days.
+            since: The first day.
+        """
+        self._add_events(organisation_id, leave=EVENT_BATCH)
+        days = {"since": since.isoformat(), "until": _LAST_DAY}
+        stored = self.engine.fetch_all("list_counts_by_period", organisation=organisation_id, length=length, **days)
+        found: dict[str, Counter[CountKey]] = {}
+        counted = 0
+        for row in stored:
+            if row["source"] == "counted-events":
+                counted = int(row["count"])
+            else:
+                found.setdefault(row["period"], Counter())[row["source"], row["name"]] += int(row["count"])
+        rest: Values = {"organisation": organisation_id, "after": counted, "until": NO_LIMIT}
+        for row in self.engine.fetch_all("count_events_between", **rest):
+            if row["day"] >= since.isoformat():
+                found.setdefault(row["day"][:length], Counter())["event", row["kind"]] += row["count"]
+        return found
+
+    def refused_sign_ins(self, organisation_id: str, since: date | None = None) -> Counter[str]:
+        """Return how many sign-ins were refused, by the code of the problem.
+
+        Args:
+            organisation_id: The organisation; empty for those at none that is known.
+            since: The first day (UTC); None for all days together.
+        """
+        days = {"since": ALL_DAYS, "until": ALL_DAYS}
+        if since is not None:
+            days = {"since": since.isoformat(), "until": _LAST_DAY}
+        found = self.engine.fetch_all("count_refused_sign_ins", organisation=organisation_id, **days)
+        return Counter({row["name"]: int(row["count"]) for row in found})
 
     def totals(self, organisation_id: str) -> Counter[CountKey]:
         """Return an organisation's counts of all days together."""

@@ -289,12 +289,14 @@ def happened(store):
         second, "worker", "refused", f"no {second.change.account}, or {make_orcid_id(3).uri}", NOON
     )
     store.links.remove(UNIVERSITY, VILLE, "person", "wanted", NOON, transfers=["idm"])
+    store.statistics.count_refused_sign_in(UNIVERSITY, "missing-attribute", NOON.date())
 
 
 EXPECTED = {
     "started": 5,
     "declined": 1,
     "problems": 1,
+    "refused": 1,
     "linked": 2,
     "replaced": 1,
     "removed": 1,
@@ -390,13 +392,19 @@ def test_the_plots_have_the_same_numbers_as_the_table(store, operator, days):
     columns = list(zip(*reversed(rows.values()), strict=True))
     figures = re.findall(r'<figure class="plot">(.*?)</figure>', page, re.DOTALL)
     assert len(figures) == len(COLUMNS)
+    scale = {
+        row: max(1, *(max(numbers) for one, numbers in zip(COLUMNS, columns, strict=True) if one.row == row))
+        for row in {one.row for one in COLUMNS}
+    }
     for column, numbers, figure in zip(COLUMNS, columns, figures, strict=True):
         heights = [float(each) for each in re.findall(r'<rect .*? height="([0-9.]+)"/>', figure)]
         tops = [float(each) for each in re.findall(r'<rect .*? y="([0-9.]+)"', figure)]
-        most = max([*numbers, 1])
+        most = scale[column.row]
         assert [round(height * most / 60) for height in heights] == list(numbers)
         assert [round(top + height) for top, height in zip(tops, heights, strict=True)] == [60] * len(heights)
         assert f"<strong>{sum(numbers)}</strong>" in figure
+        assert f"<span>{most}</span><span>0</span>" in figure
+        assert (f"Highest: {max(numbers)} (" in figure) == (max(numbers) > 0)
         assert sum(numbers) == EXPECTED[column.name]
     assert len(rows) == (days if days <= 31 else -(-days // 7))
 

@@ -612,12 +612,15 @@ def test_a_handler_for_anyone_has_no_person():
         _ = PageRequest(LanguageChoice(languages()["en"]), NOON, None).person
 
 
+WITH_TOKEN = ("/metrics", "/statistics.csv", "/statistics.json")
+
+
 @pytest.mark.parametrize(
     "path", [each.path for each in ROUTES if each.access is Access.ANYONE and each.path[-1] != ">"]
 )
 def test_a_public_page_needs_no_session(app, path):
-    # The figures are for who has their secret, and are not there for others; /connect needs an address to return to
-    assert ask(app, path).status == {"/metrics": 404, "/connect": 400}.get(path, 200)
+    # What needs a token is not there without one; /connect needs an address to return to
+    assert ask(app, path).status == {"/connect": 400, **dict.fromkeys(WITH_TOKEN, 404)}.get(path, 200)
 
 
 @pytest.mark.parametrize(

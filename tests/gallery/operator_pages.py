@@ -8,7 +8,7 @@ from shibboleth.organisation import Organisations, Stage
 from sql.records import ReleaseState
 from tests.gallery.page_states import page_state
 from tests.gallery.rendering import ACCOUNT, DAY, INTERFACES, NEW, OLD
-from tests.support.factories import NOON, UNIVERSITY, answered, make_link, make_orcid_id, make_organisation
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id, make_organisation
 from tests.support.service import orcid_id
 from webapp.auth.named_people import NamedPeople
 from webapp.operator.access import AdminAccess
@@ -66,6 +66,26 @@ def administrator_organisation(context):
     context.link()
     staff = AdminAccess(administrators=(NamedPeople.parse(UNIVERSITY, (ACCOUNT,)),))
     return context.maija(context.web_app(admin_access=staff)).get("/operator/organisations/yliopisto")
+
+
+@page_state("GET /operator/statistics")
+def operator_statistics(context):
+    """Two years of two organisations, one with a number of researchers, and refused sign-ins."""
+    _add_history(context)
+    for number in range(30):
+        there = UNIVERSITY if number % 3 else POLYTECHNIC
+        make_link(context.store, f"{number}@x.example", make_orcid_id(500 + number), there, NOON - 21 * number * DAY)
+    for organisation, code in ((UNIVERSITY, "missing-attribute"), ("", "unknown-organisation")):
+        context.store.statistics.count_refused_sign_in(organisation, code, NOON.date())
+    web_app = context.web_app(admin_access=STAFF, settings={"researchers": 3200})
+    return context.maija(web_app).get("/operator/statistics")
+
+
+@page_state("GET /operator/statistics")
+def administrator_statistics(context):
+    context.link()
+    staff = AdminAccess(administrators=(NamedPeople.parse(UNIVERSITY, (ACCOUNT,)),))
+    return context.maija(context.web_app(admin_access=staff)).get("/operator/statistics?by=day")
 
 
 @page_state("GET /operator/incidents")

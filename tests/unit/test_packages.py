@@ -28,6 +28,7 @@ KNOWS_CONNECTOR = (
     "webapp/cli/serve/",
     "webapp/operator/link_list.py",
     "webapp/operator/metrics.py",
+    "webapp/operator/statistics_pages.py",
 )
 """What of `webapp/` may import the connector: assembly, kinds of transfers, rights, the form of lists, and tests."""
 NOT_IN_THE_CONNECTOR = {"bottle", "jinja2", "babel", "webapp.app", "webapp.pages", "webapp.operator", "webapp.mail"}

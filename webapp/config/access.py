@@ -103,6 +103,17 @@ class MetricsSettings(Table):
     )
 
 
+class StatisticsSettings(Table):
+    """Statistics for others, at `/statistics.csv` and `/statistics.json`."""
+
+    token: BearerToken | None = setting(
+        "The bearer token of the client that reads them, 32 characters or more; without one there are no such pages.",
+        REFERENCE,
+        "file:secrets/statistics.token",
+        default=None,
+    )
+
+
 def unconnected_operators(
     operators: Iterable[OperatorSettings], connected: Iterable[str], context: ConfigContext
 ) -> Iterable[SettingProblem]:

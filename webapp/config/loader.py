@@ -23,7 +23,13 @@ from resolver_connector.transfers.orcid import OrcidTransfer
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisations
 from shibboleth.person import AttributeSource, HeaderSource, VariableSource
-from webapp.config.access import MetricsSettings, OperatorSettings, unconnected_operators, valid_credentials
+from webapp.config.access import (
+    MetricsSettings,
+    OperatorSettings,
+    StatisticsSettings,
+    unconnected_operators,
+    valid_credentials,
+)
 from webapp.config.base import ConfigContext, Table, validate
 from webapp.config.branding import BodySettings, BrandingSettings
 from webapp.config.errors import InvalidSetting, Misconfigured, SettingProblem
@@ -76,6 +82,7 @@ class Config:
     disabled: tuple[str, ...]
     """The ids of organisations whose file is disabled by its name."""
     metrics: MetricsSettings
+    statistics: StatisticsSettings
     operators: tuple[OperatorSettings, ...]
     returns: tuple[AllowedReturn, ...]
     """Where people may go back to the service that sent them here."""
@@ -177,6 +184,7 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, Any] 
         misconfigured=MappingProxyType(misconfigured),
         disabled=tuple(sorted(_disabled(directory) - {each.id for each in found})),
         metrics=file.metrics,
+        statistics=file.statistics,
         operators=file.operator,
         returns=tuple(AllowedReturn(each.prefix, each.name) for each in file.returns),
         mail=file.mail,
@@ -281,6 +289,7 @@ def _organisation_settings(
         orcid=file.orcid,
         retention_days=file.retention.ended_days or default_retention_days,
         authority_clients=frozenset(file.authority.services),
+        researchers=file.researchers,
     )
 
 

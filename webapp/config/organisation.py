@@ -305,6 +305,14 @@ class OrganisationFile(Table):
         default=None,
         shown="the service's",
     )
+    researchers: int | None = setting(
+        "How many researchers it has, for the share of them that has connected an iD.",
+        "a whole number from 1 to 1000000",
+        3200,
+        default=None,
+        ge=1,
+        le=1_000_000,
+    )
     name: Names = section()
     administrators: AdministratorSettings = section()
     pilot: PilotSettings = section()
@@ -417,6 +425,8 @@ class OrganisationSettings:
     """Its own client at ORCID; None if its people link with the service's."""
     authority_clients: frozenset[str] = frozenset()
     """The entityIDs of the services that may query the attribute authority about its people."""
+    researchers: int | None = None
+    """How many researchers it has; None if that is not known."""
 
     @property
     def affiliation_transfer(self) -> tuple[str, AffiliationSettings] | None:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from shibboleth.orcid_id import Registry
 from shibboleth.person import Encoding
 from webapp.config import validators
-from webapp.config.access import MetricsSettings, OperatorSettings
+from webapp.config.access import MetricsSettings, OperatorSettings, StatisticsSettings
 from webapp.config.base import (
     SealingKey,
     SecretReference,
@@ -385,6 +385,7 @@ class ServiceFile(Table):
     connector: ConnectorListener = section()
     worker: WorkerListener = section()
     metrics: MetricsSettings = section()
+    statistics: StatisticsSettings = section()
     operator: Annotated[tuple[OperatorSettings, ...], Field(strict=False)] = ()
     # `return` in the file
     returns: Annotated[tuple[ReturnSettings, ...], Field(strict=False, alias="return")] = ()

@@ -21,11 +21,11 @@ from types import MappingProxyType
 from typing import Any
 
 from babel.core import Locale, negotiate_locale
-from babel.dates import format_date, format_time
+from babel.dates import format_date, format_skeleton, format_time
 from babel.lists import format_list
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
-from babel.numbers import format_decimal
+from babel.numbers import format_decimal, format_percent
 from babel.support import NullTranslations, Translations
 
 from webapp.i18n.catalogues import SOURCE, catalogues
@@ -71,6 +71,14 @@ class Language:
     def format_date(self, day: date, form: str = "medium") -> str:
         """Format a date: `long` for sentences, `medium` for tables."""
         return _whole(format_date(day, form, _written(self.code)))
+
+    def format_month(self, day: date) -> str:
+        """Format the month of a day: "January 2026"."""
+        return _whole(format_skeleton("yMMMM", day, locale=_written(self.code)))
+
+    def percentage(self, number: float) -> str:
+        """Format a percentage, with one decimal at most."""
+        return format_percent(number / 100, "#,##0.#\u00a0%", locale=_written(self.code))
 
     def number(self, number: int) -> str:
         """Format a whole number."""

@@ -60,6 +60,8 @@ class AdminAccess:
     """Each grants access to the pages of its own organisation."""
     metrics_token: str = field(default="", repr=False)
     """The bearer token for the metrics; empty if they are not served."""
+    statistics_token: str = field(default="", repr=False)
+    """The bearer token for the published statistics; empty if they are not served."""
 
     def is_administrator(self, person: Person) -> bool:
         """Return whether the person is an administrator of their own organisation."""

@@ -27,6 +27,7 @@ from sql.records import RecordState
 from sql.repositories.orcid.tokens import RevocationCount
 from sql.store import Store
 from webapp.certificates import UsedCertificate
+from webapp.operator.statistics import REFUSED_CODES
 from webapp.pages.problems import NotFound
 from webapp.pages.request import PageRequest, RawResponse
 
@@ -134,6 +135,12 @@ METRICS = {
             "orcid_connect_attempts_ended",
             "Ended attempts by outcome: linked, replaced, unchanged, declined, cancelled or the code of a problem.",
             ("organisation", "outcome"),
+            counter=True,
+        ),
+        MetricDefinition(
+            "orcid_connect_sign_ins_refused",
+            "Sign-ins that were refused, by the code of the problem; organisation `-` is none that is known.",
+            ("organisation", "reason"),
             counter=True,
         ),
         MetricDefinition(
@@ -300,6 +307,11 @@ def _samples(store: Store, organisations: Organisations, registry: Registry, now
         yield "orcid_connect_attempts_open", (organisation_id,), opened.get(organisation_id, 0)
     known = {one.id for one in organisations} | {*organisations.misconfigured}
     yield from _token_samples(store, sorted(known), now)
+    for organisation_id in ("", *sorted(known)):
+        refused = store.statistics.refused_sign_ins(organisation_id)
+        for code in REFUSED_CODES:
+            # Zero too: an increase from nothing is none for Prometheus
+            yield "orcid_connect_sign_ins_refused", (organisation_id or "-", code), refused[code]
     for one in organisations:
         yield from _organisation_samples(store, one)
     for backlog in store.statistics.backlogs():

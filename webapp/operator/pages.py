@@ -21,7 +21,7 @@ from webapp.log import log
 from webapp.operator.access import Permissions
 from webapp.operator.failures import list_failures
 from webapp.operator.people import IncompleteSearch, SearchResult, find_person, parse_search, requester
-from webapp.operator.statistics import COLUMNS, PERIODS, charts, organisation_statuses, parse_period, periods
+from webapp.operator.statistics import COLUMNS, PERIODS, chart_rows, organisation_statuses, parse_period, periods
 from webapp.pages.data_inventory import RECORD_STATES
 from webapp.pages.problems import PROBLEMS_BY_CODE
 from webapp.pages.request import Page, PageRequest, Redirect
@@ -91,7 +91,7 @@ def organisation(context: AppContext, request: PageRequest) -> Page:
         "rename_conflicts": len(context.store.links.list_rename_conflicts(one.id)),
         "columns": COLUMNS,
         "period_counts": over_time,
-        "charts": charts(over_time),
+        "chart_rows": chart_rows(COLUMNS, over_time),
         "failures": list_failures(context.store, one.id),
         "days": days,
         "periods": PERIODS,

@@ -6,17 +6,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Protocol
 
 from shibboleth.organisation import Organisation
 from sql.counts import STARTED, CountKey
 from sql.records import FeedProgress, ReleaseCounts, TransferBacklog
 from sql.store import Store
 from webapp.i18n.language import gettext_noop
-from webapp.pages.problems import PROBLEMS_BY_CODE
+from webapp.pages.problems import PROBLEMS, PROBLEMS_BY_CODE, REFUSED_SIGN_INS
 
 PERIODS = (7, 30, 90, 365)
 """The selectable periods, in days."""
 DEFAULT_PERIOD = 30
+REFUSED_CODES = tuple(PROBLEMS[each].code for each in REFUSED_SIGN_INS)
 _WEEK = 7
 _MAX_BARS = 31
 _CHART_HEIGHT = 60
@@ -32,6 +34,8 @@ class Column:
     """A message of the catalogues."""
     counted: tuple[CountKey, ...]
     """The events and attempt outcomes that it adds up."""
+    row: int = 0
+    """The row of its chart; charts of a row have the same scale."""
 
     def sum(self, counts: Counter[CountKey]) -> int:
         """Return the sum of its counts."""
@@ -42,12 +46,13 @@ COLUMNS = (
     Column("started", gettext_noop("Started"), (STARTED,)),
     Column("declined", gettext_noop("Declined"), (("attempt", "declined"),)),
     Column("problems", gettext_noop("Failed attempts"), tuple(("attempt", word) for word in PROBLEMS_BY_CODE)),
-    Column("linked", gettext_noop("Linked"), (("event", "linked"),)),
-    Column("replaced", gettext_noop("Replaced"), (("event", "replaced"),)),
-    Column("removed", gettext_noop("Removed"), (("event", "removed"),)),
-    Column("delivered", gettext_noop("Delivered"), (("event", "delivered"),)),
-    Column("dead-letter", gettext_noop("Failed"), (("event", "dead-letter"),)),
-    Column("released", gettext_noop("Release first confirmed"), (("event", "release-seen"),)),
+    Column("refused", gettext_noop("Sign-ins refused"), tuple(("sign-in", code) for code in REFUSED_CODES)),
+    Column("linked", gettext_noop("Linked"), (("event", "linked"),), row=1),
+    Column("replaced", gettext_noop("Replaced"), (("event", "replaced"),), row=1),
+    Column("removed", gettext_noop("Removed"), (("event", "removed"),), row=1),
+    Column("released", gettext_noop("Release first confirmed"), (("event", "release-seen"),), row=1),
+    Column("delivered", gettext_noop("Delivered"), (("event", "delivered"),), row=2),
+    Column("dead-letter", gettext_noop("Failed"), (("event", "dead-letter"),), row=2),
 )
 
 
@@ -58,11 +63,21 @@ class Period:
     first: date
     last: date
     counts: Counter[CountKey]
+    unit: str = ""
+    """As `PeriodStatistics.unit`; empty for days and weeks."""
 
     @property
     def numbers(self) -> list[int]:
         """The sum of each statistic, in the order of COLUMNS."""
         return [column.sum(self.counts) for column in COLUMNS]
+
+
+class ChartPeriod(Protocol):
+    """A period that a bar of a chart stands for."""
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The counts in the order of the chart's columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +88,7 @@ class Bar:
     y: float
     height: float
     count: int
-    period: Period
+    period: ChartPeriod
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +97,8 @@ class Chart:
 
     column: Column
     bars: tuple[Bar, ...]
+    scale: int
+    """The count at the top of the chart."""
 
     width = property(lambda self: len(self.bars) * (_BAR_WIDTH + _BAR_GAP) - _BAR_GAP)
     height = _CHART_HEIGHT
@@ -93,9 +110,9 @@ class Chart:
         return sum(bar.count for bar in self.bars)
 
     @property
-    def maximum(self) -> int:
-        """The count of the highest bar."""
-        return max(bar.count for bar in self.bars)
+    def highest(self) -> Bar:
+        """The first of the highest bars."""
+        return max(self.bars, key=lambda bar: bar.count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +186,17 @@ def periods(store: Store, organisation_id: str, days: int, now: datetime) -> lis
     return [_period(by_day, today - timedelta(days=length * back), length) for back in reversed(range(many))]
 
 
-def charts(of: Sequence[Period]) -> list[Chart]:
-    """Return a chart for each statistic, scaled to its highest bar."""
-    return [Chart(column, tuple(_bars(column, of))) for column in COLUMNS]
+def chart_rows(columns: Sequence[Column], periods: Sequence[ChartPeriod]) -> list[list[Chart]]:
+    """Return a chart for each column, in rows of charts with the same scale."""
+    numbers = [list(counts) for counts in zip(*(each.numbers for each in periods), strict=True)]
+    rows: dict[int, list[tuple[Column, list[int]]]] = {}
+    for column, counts in zip(columns, numbers, strict=True):
+        rows.setdefault(column.row, []).append((column, counts))
+    found = []
+    for row in rows.values():
+        scale = max(1, *(max(counts) for _, counts in row))
+        found.append([Chart(column, tuple(_bars(counts, scale, periods)), scale) for column, counts in row])
+    return found
 
 
 def _first_day(days: int, now: datetime) -> date:
@@ -190,11 +215,9 @@ def _period(by_day: Mapping[date, Counter[CountKey]], last: date, length: int) -
     return Period(days[-1], last, sum((by_day.get(day, Counter()) for day in days), Counter()))
 
 
-def _bars(column: Column, of: Sequence[Period]) -> list[Bar]:
-    counts = [column.sum(period.counts) for period in of]
-    highest = max([*counts, 1])
-    heights = [round(_CHART_HEIGHT * count / highest, 2) for count in counts]
+def _bars(counts: Sequence[int], scale: int, periods: Sequence[ChartPeriod]) -> list[Bar]:
+    heights = [round(_CHART_HEIGHT * count / scale, 2) for count in counts]
     return [
         Bar(at * (_BAR_WIDTH + _BAR_GAP), round(_CHART_HEIGHT - height, 2), height, count, period)
-        for at, (count, height, period) in enumerate(zip(counts, heights, of, strict=True))
+        for at, (count, height, period) in enumerate(zip(counts, heights, periods, strict=True))
     ]

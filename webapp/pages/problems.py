@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from resolver_connector.orcid.http import OrcidUnavailable
 from shibboleth.attributes import ATTRIBUTES
-from shibboleth.organisation import OrganisationMisconfigured, UnknownOrganisation
+from shibboleth.organisation import Organisation, OrganisationMisconfigured, UnknownOrganisation
 from shibboleth.person import (
     AttributeDefect,
     BrokenAttribute,
@@ -463,6 +463,30 @@ PROBLEMS: dict[type[Exception], Problem] = {
 }
 
 PROBLEMS_BY_CODE = {problem.code: problem for problem in PROBLEMS.values()}
+
+REFUSED_SIGN_INS = (
+    UnknownOrganisation,
+    OrganisationMisconfigured,
+    MissingAttribute,
+    SeveralValues,
+    ForeignScope,
+    BrokenAttribute,
+)
+"""Why a person who has signed in at an Identity Provider is refused; the operator sees how often that happens."""
+
+
+def refusing_organisation(error: Exception) -> str:
+    """Return the id of the organisation at which a refused person has signed in.
+
+    Returns:
+        Empty where it is none that is known.
+    """
+    if isinstance(error, UnknownOrganisation):
+        return error.likely_id
+    if isinstance(error, OrganisationMisconfigured):
+        return error.organisation_id
+    organisation: Organisation | None = getattr(error, "organisation", None)
+    return organisation.id if organisation else ""
 
 
 def problem_of(error: Exception) -> Problem:

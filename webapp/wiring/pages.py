@@ -131,7 +131,7 @@ def _route_of(environ: Mapping[str, Any]) -> str:
 
 def admin_access_of(config: Config) -> AdminAccess:
     """Return the people and machines that may use the operator's pages."""
-    token = config.metrics.token
+    token, statistics_token = config.metrics.token, config.statistics.token
     return AdminAccess(
         operators=tuple(NamedPeople.parse(one.organisation, one.people, one.entitlements) for one in config.operators),
         administrators=tuple(
@@ -139,6 +139,7 @@ def admin_access_of(config: Config) -> AdminAccess:
             for organisation_id, one in config.organisation_settings.items()
         ),
         metrics_token=token.reveal() if token else "",
+        statistics_token=statistics_token.reveal() if statistics_token else "",
     )
 
 
