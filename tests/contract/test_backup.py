@@ -36,6 +36,7 @@ from tests.support.factories import (
     make_orcid_id,
     make_organisation,
 )
+from tests.support.init import run_init
 from tests.support.postgres import Server
 from tests.support.service import ask
 from webapp.config.loader import load
@@ -75,13 +76,13 @@ class Machine:
             write(directory / "bin" / name, f"#!/bin/sh\n{script}").chmod(0o755)
 
     def configure(self, url=None, **secrets):
-        """Install the example of the page, with another store where one is named."""
-        service = self.here((DOCS / "operator/orcid-connect.toml").read_text("utf-8"))
+        """Install the files of a new service, with another store where one is named."""
+        shutil.copytree(run_init(self.directory / "new") / "etc/orcid-connect", self.config.parent, dirs_exist_ok=True)
+        service = self.here(self.config.read_text("utf-8"))
         if url is not None:
             service = re.sub(
                 r"^url = .*$", f'url = "{url}"\npassword = "file:secrets/store-password"', service, flags=re.MULTILINE
             )
-        service = service.replace("[orcid]\n", '[orcid]\ntoken_keys = ["file:secrets/orcid-token-key"]\n')
         write(self.config, service)
         organisation = (DOCS / "operator/organisations/example-org.toml").read_text("utf-8")
         write(self.config.parent / "organisations/example-org.toml", organisation)
