@@ -25,7 +25,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What only the figures need: a client that costs less than what it measures
 BENCH := wrk
 
-.PHONY: demo test lint unit bench failover load soak screenshots packages catalogues clean
+.PHONY: demo test lint unit bench failover load soak screenshots packages catalogues clean release
 
 demo: $(VENV)/demo
 	@exec $(BIN)/python -m demo --port $(PORT)
@@ -74,6 +74,11 @@ catalogues: $(VENV)/test
 		$(BIN)/pybabel -q update --no-fuzzy-matching --ignore-obsolete --no-wrap --ignore-pot-creation-date -N \
 			-i webapp/locale/orcid-connect.pot -o $$each -l $$(basename $$(dirname $$each)) || exit 1; done
 	@$(BIN)/python -m tests.support.catalogues
+
+# Source archive, wheel, and requirements.txt with hashes, of the last commit, into dist/
+release: $(VENV)/test
+	rm -rf dist
+	$(BIN)/python -m tests.support.release dist
 
 packages:
 	@sh tests/debian-packages $(DEBIAN)
