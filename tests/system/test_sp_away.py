@@ -48,9 +48,19 @@ def test_an_open_page_is_there_at_once(alone, path, signed_in):
     assert time.monotonic() - began < AT_ONCE
 
 
-@pytest.mark.parametrize("path", ["/me", "/Shibboleth.sso/Login", "/Shibboleth.sso/Logout"])
+@pytest.mark.parametrize("path", ["/me", "/Shibboleth.sso/Logout"])
 def test_who_needs_the_service_provider_reads_that_it_is_away(alone, path):
     answer = alone[1].visit(path, allow_redirects=False)
+
+    assert answer.status_code == 500
+    assert headings(answer) == PAGES["sign-in"]
+
+
+def test_who_signs_in_meanwhile_reads_it_after_the_identity_provider_at_the_latest(alone):
+    with HttpBrowser(alone[0]) as ville:
+        # What a sign-in begins with is in the browser: shibd is not asked before the Identity Provider's answer
+        asked = ville.visit("/Shibboleth.sso/Login")
+        answer = asked if asked.status_code == 500 else ville.sign_in("ville", asking=asked)
 
     assert answer.status_code == 500
     assert headings(answer) == PAGES["sign-in"]
