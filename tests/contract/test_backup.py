@@ -86,7 +86,7 @@ class Machine:
         write(self.config, service)
         organisation = (DOCS / "operator/organisations/example-org.toml").read_text("utf-8")
         write(self.config.parent / "organisations/example-org.toml", organisation)
-        for name in ("orcid-client-secret", "example-org.token"):
+        for name in ("orcid-client-secret", "example-org-idp"):
             write_secret(self.config.parent / "secrets" / name, name + "x" * 32)
         for name, secret in {**secrets, "orcid_token_key": TOKEN_KEY}.items():
             write_secret(self.config.parent / "secrets" / name.replace("_", "-"), secret)

@@ -868,7 +868,7 @@ def of_the_examples(handout_directory):
     etc = run_init(handout_directory / "operator") / "etc/orcid-connect"
     file = etc / "organisations/example-org.toml"
     shutil.copy(docs.DOCS / "operator/organisations/example-org.toml", file)
-    write_secret(etc / "secrets/example-org.token", "x" * 32)
+    write_secret(etc / "secrets/example-org-idp", "x" * 32)
     lines = [f"{name} = {json.dumps(value)}" for name, value in {**LDAP, "filter": FILTER}.items()]
     file.write_text(file.read_text() + "\n[[transfer]]\n" + "\n".join(lines) + "\n")
     write_secret(etc / "secrets/directory.password", "d" * 40)

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.support import docs
-from tests.support.system.federation import make_key
+from tests.support import docs, federation_metadata
 from tests.support.system.machine import fresh_directory
 
 FIRST = (
@@ -100,12 +99,16 @@ def typed(venv):
     layer = seed / "layer"
     layer.mkdir()
     shutil.copytree(docs.DOCS, seed / "docs")
-    make_key(seed, "federation")
+    (seed / "federation.pem").write_text(federation_metadata.key_pair("federation")[1])
+    idp = federation_metadata.idp("https://idp.example.org/idp/shibboleth", scopes=["example.org"])
+    (seed / "metadata.xml").write_bytes(federation_metadata.sign(federation_metadata.federation(idp)))
     (seed / "program").write_text('#!/bin/sh\nexec /opt/orcid-connect/venv/bin/python -m webapp "$@"\n')
     words = {"seed": seed, "layer": layer, "venv": venv, "not_here": NOT_HERE}
     to_proxy = [TO_PROXY, *(block.replace("--front variables", "--front proxy") for block in _under(["The files"]))]
     script = [BEFORE.format(**words), *_under(FIRST), *to_proxy, *_under(THEN), AFTER.format(**words)]
-    (seed / "typed").write_text("\n".join(script))
+    typed_script, replaced = re.subn(r"--metadata https://\S+", f"--metadata {seed}/metadata.xml", "\n".join(script))
+    assert replaced == 1
+    (seed / "typed").write_text(typed_script)
     try:
         subprocess.run(["unshare", "--mount", "sh", "-c", MACHINE.format(**words)], check=False, capture_output=True)
         assert (seed / "directories").exists(), (seed / "said").read_text("utf-8")[-3000:]
@@ -130,7 +133,7 @@ def _under(headings):
 
 def test_the_commands_make_what_the_page_is_about(typed):
     for path in (
-        "/etc/orcid-connect/secrets/example-org.token",
+        "/etc/orcid-connect/secrets/example-org-idp",
         "/etc/orcid-connect/secrets/metrics.token",
         "/etc/orcid-connect/secrets/orcid-token-key",
         "/etc/orcid-connect/front-proof.conf",

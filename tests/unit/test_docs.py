@@ -404,7 +404,7 @@ def test_connecting_an_organisation_ends_with_its_own_token():
     # After the command that does all of it, and its check
     made, asked = docs.blocks(docs.OPERATOR_PAGES[begins:])[2:4]
 
-    (token,) = re.findall(r"secrets/(\S+[.]token)$", made, re.MULTILINE)
+    (token,) = re.findall(r"secrets/(\S+)$", made, re.MULTILINE)
     assert f"secrets/{token} | curl" in asked
 
 
