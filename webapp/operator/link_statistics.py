@@ -114,7 +114,7 @@ def link_statistics(  # noqa: PLR0913, PLR0917 - whose, of which periods
     Args:
         since: The first day of the first period; the totals are those of all time.
     """
-    totals = store.statistics.by_period(organisation.id, 0, date.min).get("", Counter())
+    totals = store.statistics.totals(organisation.id)
     counts = store.statistics.by_period(organisation.id, KEY_LENGTHS[unit], since)
     first = min(counts, default="") if since == date.min else since.isoformat()
     found: list[PeriodStatistics] = []
