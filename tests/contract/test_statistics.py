@@ -148,6 +148,7 @@ def test_events_are_counted_in_batches_and_once(store, small_steps):
     assert counted[1] == 0
     assert store.statistics.totals(UNIVERSITY) == before
     assert before[event("linked")] == 8
+    assert store.statistics.by_period(UNIVERSITY, 7, LONG_AGO) == {"2026-01": {event("linked"): 8}}
 
 
 def test_counting_ends_where_the_audit_lacks_its_last_lines(store):

@@ -54,8 +54,9 @@ FOCUSED = """
     for (const each of all) {
         each.focus();
         const style = getComputedStyle(each), place = each.getBoundingClientRect();
-        // The beginning of it: a long text may be higher than a small window
-        const point = [place.left + Math.min(place.width, 24) / 2, place.top + Math.min(place.height, 24) / 2];
+        // The beginning of what is in the window, which may be lower than a long text or a table
+        const up = Math.max(place.top, 0), height = place.bottom - up;
+        const point = [place.left + Math.min(place.width, 24) / 2, up + Math.min(height, 24) / 2];
         const top = document.elementFromPoint(...point);
         const told = [
             document.activeElement === each || "takes no focus",

@@ -76,21 +76,21 @@ def run(path, *words):
     return result.exit_code, result.output
 
 
+def required_options(command):
+    required = [each for each in command.params if isinstance(each, click.Option) and each.required]
+    return [text for each in required for text in (each.opts[0], "1")]
+
+
 def test_these_commands_take_an_account_a_file_or_a_transfer():
     assert {" ".join(words) for words, _, _ in TAKING} >= {
         *("link show", "link remove", "link erase", "history", "import", "replica", "transfer backfill"),
     }
-    assert {" ".join(words) for words, _, _ in OPTIONAL} == {"transfer test"}
+    assert {" ".join(words) for words, _, _ in OPTIONAL} == {"transfer test", "organisation add"}
 
 
 @pytest.mark.parametrize(("words", "command", "argument"), TAKING, ids=[" ".join(each[0]) for each in TAKING])
 def test_a_value_is_taken_as_it_is(words, command, argument):
-    needed = [
-        text
-        for each in command.params
-        if isinstance(each, click.Option) and each.required
-        for text in (each.opts[0], "1")
-    ]
+    needed = required_options(command)
     arguments = [each.name for each in command.params if isinstance(each, click.Argument)]
     before = ["yliopisto", *["x"] * len(arguments)][: arguments.index(argument.name)]
     for value in [*ODD, *OPTIONS]:
@@ -104,8 +104,8 @@ def test_a_value_is_taken_as_it_is(words, command, argument):
 def test_a_value_of_an_option_is_taken_as_it_is(words, command, option):
     for value in [*ODD, *OPTIONS]:
         for given in ([option.opts[0], value], [f"{option.opts[0]}={value}"]):
-            with command.make_context(words[-1], ["yliopisto", *given]) as context:
-                assert context.params[option.name] == value
+            with command.make_context(words[-1], ["yliopisto", *required_options(command), *given]) as context:
+                assert context.params[option.name] == ((value,) if option.multiple else value)
 
 
 def test_an_option_that_is_unknown_is_still_refused(path):

@@ -38,8 +38,17 @@ class BrowserUser(Browser):
     # Pages
 
     def expect_heading(self, heading, picture=""):
-        """Wait for the page with this heading, and save a screenshot if named."""
-        self.wait_for_heading(heading)
+        """Wait for the page with this heading, and save a screenshot if named.
+
+        A link that the worker is delivering meanwhile is waited for as a person does, by loading the page again.
+        """
+
+        def shown():
+            if heading == "Your ORCID iD is connected" and self.heading.startswith("Your ORCID iD is on its way"):
+                self.driver.refresh()
+            return self.heading == heading
+
+        self.wait_until(shown, f"a page headed {heading!r}")
         if picture:
             self.screenshot(picture)
         return self
