@@ -103,7 +103,10 @@ def check_tokens(config: Config, store: Store, now: datetime) -> Iterator[CheckR
     if late and oldest is not None:
         text += f", the oldest since {oldest:%Y-%m-%d %H:%M UTC}"
     fix = (
-        "check that the worker runs (orcid-connect deliver); its log says orcid-token-revocation-failed" if late else ""
+        "check that the worker runs (orcid-connect deliver); its log says orcid-token-revocation-failed. A pair that "
+        "has to end an entry on an ORCID record first waits for that, a week at most"
+        if late
+        else ""
     )
     yield CheckResult(Level.WARNING if late else Level.OK, "tokens", text, fix, details)
     yield from _misconfigured(config, store)
