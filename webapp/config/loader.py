@@ -196,40 +196,6 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, Any] 
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceBasics:
-    """What the service's file says that holds before the first organisation."""
-
-    organisations: Path
-    """The directory of the organisations' files."""
-    registry: Registry
-    metadata_certificate: Path
-
-
-def read_basics(path: Path) -> ServiceBasics:
-    """Read the service's file as far as an organisation can be added to it.
-
-    The rest is validated with the organisation, by `load`.
-
-    Raises:
-        Misconfigured: If the file cannot be read, or its registry is not known.
-    """
-    problems: list[SettingProblem] = []
-    content = _read_toml(path, problems) or {}
-    sections = [content.get(name) for name in ("service", "service_provider")]
-    service, provider = (each if isinstance(each, dict) else {} for each in sections)
-    registry = _registry(content)
-    if registry is None:
-        problems.append(
-            SettingProblem(str(path), "service.registry", "is not known", 'write "sandbox" or "production"')
-        )
-    if problems or registry is None:
-        raise Misconfigured(problems)
-    default = ServiceProviderSettings.model_fields["metadata_certificate"].default
-    certificate = Path(str(provider.get("metadata_certificate", default)))
-    return ServiceBasics(_organisations_directory(path, service), registry, certificate)
-
-
 def _organisations_directory(path: Path, service_section: Mapping[str, Any]) -> Path:
     directory = service_section.get("organisations")
     return path.parent / (directory if isinstance(directory, str) and directory else "organisations")

@@ -19,7 +19,7 @@ from shibboleth.handout.render import RenderedFile
 from shibboleth.metadata import InvalidMetadata
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Stage, State
-from webapp.cli.context import utc_now
+from webapp.cli.context import load_service_file, utc_now
 from webapp.cli.errors import CommandError, handle_errors
 from webapp.cli.handout.idp import idp_handout
 from webapp.cli.handout.output import handle_template_errors
@@ -28,7 +28,8 @@ from webapp.cli.organisation.files import NewFiles, load_with
 from webapp.cli.output import printable
 from webapp.config import validators
 from webapp.config.errors import InvalidSetting, to_toml
-from webapp.config.loader import DISABLED, ORGANISATION_ID, Config, ServiceBasics, read_basics
+from webapp.config.loader import DISABLED, ORGANISATION_ID, Config
+from webapp.config.service import ServiceFile
 from webapp.config.texts import LANGUAGES
 from webapp.i18n.catalogues import SOURCE
 
@@ -151,16 +152,16 @@ def add(  # noqa: PLR0913 - one argument for each option
 
     if not ORGANISATION_ID.fullmatch(name):
         raise click.BadParameter("must be 1 to 63 of a-z, 0-9 and -, as in example-org.", param_hint="ID")
-    basics = read_basics(path)
-    target, archive = basics.organisations / f"{name}.toml", output or Path(f"{name}-idp.tar.gz")
+    service = load_service_file(path)
+    target, archive = path.parent / service.service.organisations / f"{name}.toml", output or Path(f"{name}-idp.tar.gz")
     tokens = {credential: path.parent / "secrets" / f"{name}-{credential}" for credential in credentials}
     new = [target, *tokens.values(), *([archive] if idp_version != "none" else [])]
     for each in (*new, target.with_name(target.name + DISABLED)):
         if each.exists() or each.is_symlink():
             raise CommandError(f"{each} exists, and is not overwritten; nothing was written")
-    pem = read_certificate(certificate or basics.metadata_certificate)
+    pem = read_certificate(certificate or Path(service.service_provider.metadata_certificate))
     described = _describe(read_source(place), pem, list(dict.fromkeys(entity_ids)))
-    text = _organisation_file(described, basics, name, state, test_accounts, credentials)
+    text = _organisation_file(described, service, name, state, test_accounts, credentials)
     with NewFiles() as files:
         for each in tokens.values():
             files.write_secret(each, f"{secrets.token_urlsafe(32)}\n".encode())
@@ -222,7 +223,7 @@ def _is_valid(validate: Callable[[str], str], text: str) -> bool:
 
 def _organisation_file(  # noqa: PLR0913, PLR0917 - all that the file says
     described: _Described,
-    basics: ServiceBasics,
+    service: ServiceFile,
     name: str,
     state: str,
     test_accounts: Sequence[str],
@@ -231,7 +232,7 @@ def _organisation_file(  # noqa: PLR0913, PLR0917 - all that the file says
     top = {
         "entity_ids": described.entity_ids,
         "scopes": described.scopes,
-        "stage": (Stage.TEST if basics.registry is Registry.SANDBOX else Stage.PRODUCTION).value,
+        "stage": (Stage.TEST if service.service.registry is Registry.SANDBOX else Stage.PRODUCTION).value,
         "state": state,
         **({"test_accounts": test_accounts} if test_accounts else {}),
         **({"help": described.help} if described.help else {}),

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from webapp.cli.context import load_service_file
 from webapp.cli.errors import CommandError, handle_errors
 from webapp.cli.options import organisation_argument
 from webapp.cli.organisation.files import load_with
 from webapp.cli.output import printable
-from webapp.config.loader import DISABLED, ORGANISATION_ID, read_basics
+from webapp.config.loader import DISABLED, ORGANISATION_ID
 
 _RELOAD = "Reload the services; then orcid-connect check --running shows whether they have loaded it."
 
@@ -47,7 +48,7 @@ def enable(path: Path, name: str) -> None:
 def _file(path: Path, name: str) -> Path:
     if not ORGANISATION_ID.fullmatch(name):
         raise CommandError(f"{printable(name)} is not the id of an organisation, the name of its file without .toml")
-    return read_basics(path).organisations / f"{name}.toml"
+    return path.parent / load_service_file(path).service.organisations / f"{name}.toml"
 
 
 def _rename(path: Path, old: Path, new: Path, name: str) -> None:
