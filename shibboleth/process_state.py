@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
+from shibboleth.version import VERSION
+
 CONFIGURATION_HEADER = "Configuration-Digest"
 """The header of health pages with the digest of the loaded configuration."""
+VERSION_HEADER = "Service-Version"
+"""The header of health pages with the version that runs."""
 
 
 @dataclass(slots=True)
@@ -26,7 +30,8 @@ class ProcessState:
     @property
     def headers(self) -> list[tuple[str, str]]:
         """The headers of health pages."""
-        return [(CONFIGURATION_HEADER, self.configuration)] if self.configuration else []
+        digest = [(CONFIGURATION_HEADER, self.configuration)] if self.configuration else []
+        return [(VERSION_HEADER, VERSION), *digest]
 
     def counting(self, application: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
         """Return a WSGI application that counts its requests.

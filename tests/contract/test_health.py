@@ -7,6 +7,7 @@ import resource
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from importlib.metadata import version
 from threading import Barrier, Thread
 from types import SimpleNamespace
 
@@ -107,6 +108,7 @@ def test_a_process_that_ends_is_alive_and_not_ready_and_says_what_it_has_loaded(
     assert [ask(each, ready).status for each, _, ready in both] == [503, 503, 503]
     assert [ask(each, alive).status for each, alive, _ in both] == [200, 200, 200]
     assert {ask(each, ready).header("Configuration-Digest") for each, _, ready in both} == {"0123456789abcdef"}
+    assert {ask(each, alive).header("Service-Version") for each, alive, _ in both} == {version("orcid-connect")}
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)

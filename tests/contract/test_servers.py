@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
+from importlib.metadata import version
 
 import pytest
 from click.testing import CliRunner
@@ -417,7 +418,7 @@ def test_a_server_that_is_to_end_while_it_reloads_ends(tmp_path, command):
         process.communicate()
 
 
-def test_check_compares_what_runs_with_the_files(tmp_path):
+def test_check_compares_what_runs_with_the_files_and_the_version(tmp_path, monkeypatch):
     path = configuration(tmp_path, listen={"unix": str(tmp_path / "web.sock")}, connector={"port": free_port()})
 
     def told():
@@ -430,6 +431,11 @@ def test_check_compares_what_runs_with_the_files(tmp_path):
         assert (code, connector[:8]) == (1, "error   ")
         with running(path, "connector"):
             assert told()[0] == 0
+            with monkeypatch.context() as upgraded:
+                upgraded.setattr("webapp.checks.configuration.VERSION", "99.1")
+                code, (pages, _) = told()
+                assert (code, pages[:8]) == (1, "error   ")
+                assert pages.endswith(f"the pages: version {version('orcid-connect')} runs, and 99.1 is installed")
             path.write_text(path.read_text() + "# a comment\n")
             assert told()[0] == 0
             path.write_text(path.read_text().replace("[service]", '[service]\nname = "Another name"'))

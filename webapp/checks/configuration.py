@@ -12,7 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from shibboleth.organisation import State
-from shibboleth.process_state import CONFIGURATION_HEADER
+from shibboleth.process_state import CONFIGURATION_HEADER, VERSION_HEADER
+from shibboleth.version import VERSION
 from webapp.checks.result import CheckResult, Level
 from webapp.config.loader import Config
 from webapp.config.organisation import OrganisationSettings
@@ -145,7 +146,7 @@ def _transfer_files(config: Config) -> Iterator[CheckResult]:
 
 
 def check_running(config: Config) -> Iterator[CheckResult]:
-    """Compare the digest of each server's health page with that of the files.
+    """Compare each server's health page with the files and with this version.
 
     With several processes behind one address, one of them answers.
     """
@@ -160,27 +161,30 @@ def check_running(config: Config) -> Iterator[CheckResult]:
 
 
 def _compare(config: Config, name: str, address: tuple[str, int] | str, path: str) -> CheckResult:
-    details = {"process": name, "configuration": config.digest}
+    details = {"process": name, "configuration": config.digest, "version": VERSION}
     try:
-        found = _loaded_digest(address, path)
+        digest, version = _loaded(address, path)
     except (OSError, http.client.HTTPException) as error:
         text = f"{name}: no answer, {error or type(error).__name__}"
         return CheckResult(Level.ERROR, "running", text, "start it, and see its log", details)
-    details["loaded"] = found
-    if found == config.digest:
-        return CheckResult(Level.OK, "running", f"{name}: these files are loaded, {found}", details=details)
-    text = f"{name}: other files are loaded ({found}) than these ({config.digest})"
+    details |= {"loaded": digest, "loaded_version": version}
+    if (digest, version) == (config.digest, VERSION):
+        return CheckResult(Level.OK, "running", f"{name}: these files are loaded, {digest}", details=details)
+    text = f"{name}: other files are loaded ({digest}) than these ({config.digest})"
+    if digest == config.digest:
+        text = f"{name}: version {version} runs, and {VERSION} is installed"
     return CheckResult(Level.ERROR, "running", text, "reload it; docs/operator/run.md describes how", details)
 
 
-def _loaded_digest(address: tuple[str, int] | str, path: str) -> str:
+def _loaded(address: tuple[str, int] | str, path: str) -> tuple[str, str]:
     with closing(_connection(address)) as connection:
         prefix = urlsplit(address).path if isinstance(address, str) and address.startswith("http") else ""
         connection.request("GET", prefix + path)
         response = connection.getresponse()
-        if CONFIGURATION_HEADER not in response.headers:
-            raise http.client.HTTPException(f"the response {response.status} has no {CONFIGURATION_HEADER}")
-        return response.headers[CONFIGURATION_HEADER]
+        for header in (CONFIGURATION_HEADER, VERSION_HEADER):
+            if header not in response.headers:
+                raise http.client.HTTPException(f"the response {response.status} has no {header}")
+        return response.headers[CONFIGURATION_HEADER], response.headers[VERSION_HEADER]
 
 
 def _connection(address: tuple[str, int] | str) -> http.client.HTTPConnection:

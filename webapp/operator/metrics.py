@@ -10,7 +10,6 @@ import hmac
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from prometheus_client.registry import Collector
 from resolver_connector.metrics import process_metrics
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisation, Organisations, State
+from shibboleth.version import VERSION
 from sql.counts import STARTED
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.records import RecordState
@@ -283,12 +283,7 @@ def _write_samples(store: Store) -> list[_Sample]:
 
 
 def _configuration_samples(organisations: Organisations) -> Iterator[_Sample]:
-    try:
-        installed = version("orcid-connect")
-    except PackageNotFoundError:
-        # A server may run the sources without an installation
-        installed = "unknown"
-    yield "orcid_connect_build_info", (installed,), 1
+    yield "orcid_connect_build_info", (VERSION,), 1
     for one in organisations:
         yield "orcid_connect_organisation_misconfigured", (one.id,), 0
         for state in State:
