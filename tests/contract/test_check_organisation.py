@@ -116,6 +116,22 @@ def test_another_organisation_is_not_checked(path):
     assert not [each for each in found.values() if UNIVERSITY in each["text"]]
 
 
+def test_sign_ins_that_were_refused_lately_are_counted_by_their_reason(path, store):
+    today = utc_now().date()
+    for day, code in (
+        (0, "missing-attribute"),
+        (29, "missing-attribute"),
+        (1, "foreign-scope"),
+        (31, "several-values"),
+    ):
+        store.statistics.count_refused_sign_in(UNIVERSITY, code, today - timedelta(days=day))
+
+    found = check(path)[1]["refused"]
+
+    assert found["level"] == "warning"
+    assert found["text"] == f"{UNIVERSITY}, refused sign-ins in 30 days: foreign-scope 1, missing-attribute 2"
+
+
 def test_a_stable_id_that_no_sign_in_brought_is_asked_for(path, store):
     file = path.parent / "organisations" / f"{UNIVERSITY}.toml"
     file.write_text(f'stable_id = "subject-id"\n{file.read_text("utf-8")}', "utf-8")

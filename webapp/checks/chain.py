@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from shibboleth.metadata import InvalidMetadata
+from shibboleth.organisation import Organisation
 from sql.store import Store
 from webapp.checks.configuration import check_state
 from webapp.checks.deliveries import check_deliveries
@@ -17,7 +18,7 @@ from webapp.config.loader import Config
 from webapp.config.organisation import OrganisationSettings
 
 _RECENT = timedelta(days=30)
-"""Look-ups that are older count as none."""
+"""Look-ups and refused sign-ins that are older count as none."""
 
 
 def check_chain(
@@ -46,6 +47,7 @@ def check_chain(
     try:
         store.check_schema()
         yield from _sign_ins(settings, store)
+        yield from _refused_sign_ins(settings.organisation, store, now)
         yield from check_deliveries(settings, store, now)
         yield from _look_ups(settings, store, now)
         yield _release(config, settings, store, now)
@@ -112,6 +114,15 @@ def _sign_ins(settings: OrganisationSettings, store: Store) -> Iterator[CheckRes
         yield CheckResult(Level.WARNING, "attributes", text, fix, details)
     else:
         yield CheckResult(Level.INFO, "attributes", text, details=details)
+
+
+def _refused_sign_ins(organisation: Organisation, store: Store, now: datetime) -> Iterator[CheckResult]:
+    refused = store.statistics.refused_sign_ins(organisation.id, (now - _RECENT).date())
+    if refused:
+        counts = ", ".join(f"{code} {count}" for code, count in sorted(refused.items()))
+        text = f"{organisation.id}, refused sign-ins in {_RECENT.days} days: {counts}"
+        fix = "tell the organisation what its Identity Provider has to release; docs/problems.md explains each code"
+        yield CheckResult(Level.WARNING, "refused", text, fix, {"id": organisation.id, **refused})
 
 
 def _look_ups(settings: OrganisationSettings, store: Store, now: datetime) -> Iterator[CheckResult]:
