@@ -3,6 +3,7 @@
 import pytest
 
 from shibboleth.process_state import ProcessState
+from shibboleth.version import VERSION
 
 
 class Body(list):
@@ -37,6 +38,8 @@ def test_a_request_that_fails_counts_no_more():
     assert process.requests == 0
 
 
-def test_health_pages_name_the_configuration_where_it_is_known():
-    assert ProcessState("0123456789abcdef").headers == [("Configuration-Digest", "0123456789abcdef")]
-    assert ProcessState().headers == []
+def test_health_pages_name_the_version_and_the_configuration_where_it_is_known():
+    with_version = [("Service-Version", VERSION)]
+
+    assert ProcessState("0123456789abcdef").headers == [*with_version, ("Configuration-Digest", "0123456789abcdef")]
+    assert ProcessState().headers == with_version
