@@ -172,6 +172,7 @@ class _Try:
                 return DeliveryResult(Outcome.ALREADY_THERE, LEFT)
             return self._set(item, AffiliationItemState.LEFT, LEFT)
         if found is None:
+            self._open(item)
             answer = self._request("POST", token, item, "", self._content(item, said, {}))
             if answer.ok and answer.put_code:
                 return self._set(item, AffiliationItemState.WRITTEN, put_code=answer.put_code)
@@ -186,6 +187,7 @@ class _Try:
     def _change(self, token: AccessToken, item: AffiliationItem, said: Affiliation, found: _Content) -> DeliveryResult:
         put_code, content = _put_code(found), self._content(item, said, found)
         if content != _sent_back(found):
+            self._open(item)
             answer = self._request("PUT", token, item, put_code, {"put-code": int(put_code), **content})
             if answer.not_found:
                 return self._set(item, AffiliationItemState.DELETED, DELETED, put_code)
@@ -215,6 +217,11 @@ class _Try:
             own = (EXTERNAL_ID_TYPE, _external_id(item), None, "self")
             content["external-ids"]["external-id"].append(dict(zip(_ID_MEMBERS, own, strict=True)))
         return content
+
+    def _open(self, item: AffiliationItem) -> None:
+        # Before ORCID is asked: an item whose answer was lost is to be ended, too
+        if not item.state.open:
+            self.transfer.store.affiliations.open_item(self.organisation, item, self.now)
 
     # Ending
 

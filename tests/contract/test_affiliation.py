@@ -227,6 +227,44 @@ def test_an_item_whose_answer_was_lost_is_ended_too(bench, end):
     assert [bool(each.body["end-date"]) for each in bench.items()] == ([True] if end is End.DATE else [])
 
 
+def test_an_item_that_was_opened_again_is_ended_though_the_answer_was_lost(bench):
+    bench.permit()
+    bench.work()
+    bench.say(NOTHING)
+    bench.work()
+    assert bench.rows() == [("employment", "closed")]
+    bench.say(STAFF)
+    bench.simulator.faults.arm("api", "slow", seconds=0)  # the item
+    bench.simulator.faults.arm("api", "cut")
+    assert bench.work() == "temporary"
+    assert [each.body["end-date"] for each in bench.items()] == [None]
+    assert bench.rows() == [("employment", "written")]
+
+    bench.remove()
+    bench.work(minutes=30)
+
+    assert [bool(each.body["end-date"]) for each in bench.items()] == [True]
+
+
+def test_an_item_that_another_system_made_room_for_is_ended_though_the_answer_was_lost(bench):
+    other = bench.add_item_of_another_system()
+    bench.permit()
+    bench.work()
+    assert bench.rows() == [("employment", "left")]
+    bench.simulator.remove_item(MAIJA, other.put_code)
+    bench.say(replace(STAFF, title="Professor"))
+    bench.simulator.faults.arm("api", "slow", seconds=0)  # the list
+    bench.simulator.faults.arm("api", "cut")
+    assert bench.work() == "temporary"
+    assert [each.body["end-date"] for each in bench.items()] == [None]
+    assert bench.rows() == [("employment", "pending")]
+
+    bench.remove()
+    bench.work(minutes=30)
+
+    assert [bool(each.body["end-date"]) for each in bench.items()] == [True]
+
+
 def test_a_duplicate_that_the_list_did_not_show_is_read_back(bench):
     """The item is added between the list and the request."""
     bench.permit()

@@ -205,6 +205,19 @@ class AffiliationRepository(Repository):
             )
             _insert_event(transaction, f"affiliation-{state.value}", person_key, item, {"put_code": code or ""})
 
+    def open_item(self, organisation_id: str, item: AffiliationItem, now: datetime) -> None:
+        """Store that a record may say again that an affiliation lasts."""
+        state = AffiliationItemState.PENDING if item.put_code is None else AffiliationItemState.WRITTEN
+        with self.organisation_transaction(organisation_id, now) as transaction:
+            transaction.session.execute(
+                "set_affiliation_item",
+                link_id=item.link_id,
+                section=item.section.value,
+                state=state.value,
+                put_code=item.put_code,
+                now=rows.format_timestamp(now),
+            )
+
     def delete_item(self, organisation_id: str, person_key: str, item: AffiliationItem, now: datetime) -> None:
         """Delete an item that is not on the record any more; log it."""
         values = {"link_id": item.link_id, "section": item.section.value}
