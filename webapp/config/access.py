@@ -19,10 +19,25 @@ from webapp.config.secret import REFERENCE, Secret
 People = Annotated[tuple[Annotated[str, AfterValidator(validators.named_person)], ...], Field(strict=False)]
 Entitlements = Annotated[tuple[Annotated[str, AfterValidator(validators.entitlement)], ...], Field(strict=False)]
 
-_PEOPLE = "a list of values of the key attribute in quotes, with `issued` and a date or without"
-_WHO = "Their accounts, by the key attribute; with a date of issue, a later holder of the account has no access."
-_ENTITLEMENT = "urn:mace:example.org:orcid-connect:operator"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+
+
+def _people(later_holder: str) -> Any:
+    return setting(
+        f"Their accounts, by the key attribute; with a date of issue, a later holder of the account {later_holder}.",
+        "a list of values of the key attribute in quotes, with `issued` and a date or without",
+        ["maija@example.org issued 20240826", "ville@example.org"],
+        default=(),
+    )
+
+
+def _entitlements(whose: str, example: str) -> Any:
+    return setting(
+        f"Everyone for whom {whose} Identity Provider releases one of these (eduPersonEntitlement).",
+        "a list of URIs in quotes",
+        [example],
+        default=(),
+    )
 
 
 class OperatorSettings(Table):
@@ -36,18 +51,8 @@ class OperatorSettings(Table):
         "the id of an organisation in quotes",
         "example-org",
     )
-    people: People = setting(
-        _WHO,
-        _PEOPLE,
-        ["maija@example.org issued 20240826", "ville@example.org"],
-        default=(),
-    )
-    entitlements: Entitlements = setting(
-        "Everyone for whom that organisation's Identity Provider releases one of these (eduPersonEntitlement).",
-        "a list of URIs in quotes",
-        [_ENTITLEMENT],
-        default=(),
-    )
+    people: People = _people("has no access")
+    entitlements: Entitlements = _entitlements("that organisation's", "urn:mace:example.org:orcid-connect:operator")
 
     @model_validator(mode="after")
     def _require_someone(self) -> Self:
@@ -61,35 +66,15 @@ class OperatorSettings(Table):
 class AdministratorSettings(Table):
     """People who may see the operator's pages of their organisation."""
 
-    people: People = setting(
-        _WHO,
-        _PEOPLE,
-        ["maija@example.org issued 20240826", "ville@example.org"],
-        default=(),
-    )
-    entitlements: Entitlements = setting(
-        "Everyone for whom the organisation's Identity Provider releases one of these (eduPersonEntitlement).",
-        "a list of URIs in quotes",
-        ["urn:mace:example.org:orcid-connect:administrator"],
-        default=(),
-    )
+    people: People = _people("has no access")
+    entitlements: Entitlements = _entitlements("the organisation's", "urn:mace:example.org:orcid-connect:administrator")
 
 
 class PilotSettings(Table):
     """People who may link an iD in the state `pilot`."""
 
-    people: People = setting(
-        "Their accounts, by the key attribute; with a date of issue, a later holder of the account may not link.",
-        _PEOPLE,
-        ["maija@example.org issued 20240826", "ville@example.org"],
-        default=(),
-    )
-    entitlements: Entitlements = setting(
-        "Everyone for whom the organisation's Identity Provider releases one of these (eduPersonEntitlement).",
-        "a list of URIs in quotes",
-        ["urn:mace:example.org:orcid-connect:pilot"],
-        default=(),
-    )
+    people: People = _people("may not link")
+    entitlements: Entitlements = _entitlements("the organisation's", "urn:mace:example.org:orcid-connect:pilot")
 
 
 class MetricsSettings(Table):

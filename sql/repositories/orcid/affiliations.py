@@ -194,29 +194,15 @@ class AffiliationRepository(Repository):
             put_code: ORCID's number of the item; None where it stays the same.
         """
         code = put_code or item.put_code
-        values = {"link_id": item.link_id, "section": item.section.value}
         with self.organisation_transaction(organisation_id, now) as transaction:
-            transaction.session.execute(
-                "set_affiliation_item",
-                **values,
-                state=state.value,
-                put_code=code,
-                now=rows.format_timestamp(now),
-            )
+            _set_item(transaction, item, state, now, code)
             _insert_event(transaction, f"affiliation-{state.value}", person_key, item, {"put_code": code or ""})
 
     def open_item(self, organisation_id: str, item: AffiliationItem, now: datetime) -> None:
         """Store that a record may say again that an affiliation lasts."""
         state = AffiliationItemState.PENDING if item.put_code is None else AffiliationItemState.WRITTEN
         with self.organisation_transaction(organisation_id, now) as transaction:
-            transaction.session.execute(
-                "set_affiliation_item",
-                link_id=item.link_id,
-                section=item.section.value,
-                state=state.value,
-                put_code=item.put_code,
-                now=rows.format_timestamp(now),
-            )
+            _set_item(transaction, item, state, now, item.put_code)
 
     def delete_item(self, organisation_id: str, person_key: str, item: AffiliationItem, now: datetime) -> None:
         """Delete an item that is not on the record any more; log it."""
@@ -244,6 +230,23 @@ class AffiliationRepository(Repository):
         values = {name: int(each.total_seconds() * _MILLISECONDS) for name, each in steps.items()}
         row = self.engine.fetch_one("reserve_request_slot", client_id=client_id, now=milliseconds, **values)
         return None if row is None else float(row["next_at"] - values["interval"] - milliseconds) / _MILLISECONDS
+
+
+def _set_item(
+    transaction: OrganisationTransaction,
+    item: AffiliationItem,
+    state: AffiliationItemState,
+    now: datetime,
+    put_code: str | None,
+) -> None:
+    transaction.session.execute(
+        "set_affiliation_item",
+        link_id=item.link_id,
+        section=item.section.value,
+        state=state.value,
+        put_code=put_code,
+        now=rows.format_timestamp(now),
+    )
 
 
 def _insert_event(

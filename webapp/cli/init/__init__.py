@@ -58,7 +58,7 @@ class _Answers:
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--public-url", metavar="URL", help="The address of the service, https and a host name.")
-@click.option("--contact", metavar="ADDRESS", help="Whom people ask for help: an e-mail address or a web page.")
+@click.option("--contact", metavar="ADDRESS", help="Contact for people's questions: an e-mail address or a web page.")
 @click.option("--support-contact", metavar="ADDRESS", help="An e-mail address, if --contact is a web page.")
 @click.option("--name", metavar="TEXT", help="The name of the service on its pages; default: ORCID connect.")
 @click.option(
@@ -151,7 +151,7 @@ def _ask(given: Mapping[str, str | Path | None]) -> _Answers:
         return asked[option]
 
     url = ask("public_url", "Address of the service, https://").rstrip("/")
-    contact = ask("contact", "Whom people ask for help (e-mail address)")
+    contact = ask("contact", "Contact for people's questions (e-mail address)")
     registry = ask("registry", "ORCID's registry", "sandbox", [each.value for each in Registry])
     client_id = ask("client_id", "Id of the ORCID client, APP-...")
     client_secret = _secret("--client-secret-file", given["client_secret_file"])
