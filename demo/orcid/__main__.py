@@ -12,6 +12,7 @@ import sys
 import waitress
 
 from .app import make_simulator_app
+from .people import PEOPLE, User, made_up_id
 from .simulator import PRODUCTION, SANDBOX, Client, OrcidSimulator
 
 CLIENT_ID = "APP-MADEUP0000000001"
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--client-name", default="Example service")
     found.add_argument("--member", action="store_true", help="the client has member credentials")
     found.add_argument("--redirect-uri", action="append", default=[], help="can be repeated")
+    found.add_argument("--people", type=int, default=0, help="how many further people exist, for load tests")
     found.add_argument("--no-admin", action="store_true", help="turn off /admin")
     return found
 
@@ -83,6 +85,7 @@ def make_simulator(options: argparse.Namespace, base_url: str) -> OrcidSimulator
         base_url,
         registry_prefix=options.registry_prefix,
         clients=[client],
+        users=[*PEOPLE, *(User(made_up_id(number), "Person", str(number)) for number in range(1, options.people + 1))],
         admin=not options.no_admin,
         production_prefix_allowed=options.allow_production_prefix,
     )

@@ -1,17 +1,16 @@
-"""The nation: organisations with people, receivers, and the service on two nodes."""
+"""The nation: organisations with people and receivers, and the service on two nodes."""
 
 from __future__ import annotations
 
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from itertools import count
-from pathlib import Path
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any
 
 import psycopg
+import requests
 from psycopg.rows import dict_row
 
 from demo.idm.app import SECRET, Idm
@@ -19,45 +18,43 @@ from demo.idm.server import serve
 from demo.orcid.people import made_up_id
 from shibboleth.orcid_id import OrcidId, Registry
 from sql.store import open_store
-from tests.load.schedule import ORGANISATIONS, RECEIVERS, Day
+from tests.load.schedule import FAULTS, ORGANISATIONS, RECEIVERS, SILENT, Day
 from tests.support.database import insert_rows
 from tests.support.factories import attest
 from tests.support.system.nodes import Nodes, running_nodes
+from tests.support.system.people import SAIMAA, IdentityProvider
 from tests.support.system.stack import installed_python
-
-RIGHTS = ["read", "feed", "deprovision"]
-LINKERS = 400
-"""People of an organisation without a link on the morning."""
 
 
 @dataclass(slots=True)
 class Organisation:
-    """An organisation that is not in the federation of the tests, with its receiver."""
+    """An organisation with its Identity Provider, and the reader of its feed."""
 
     number: int
-    id: str
-    fault: str | None
-    """How its receiver fails; None if it has no receiver."""
-    idm: Idm | None = None
     address: str = ""
+    """Of its receiver; empty if it has none."""
     cursor: str | None = None
     """Of the reader of its feed."""
-    next_linker: Iterator[int] = field(default_factory=count)
+
+    @property
+    def id(self) -> str:
+        return f"organisation-{self.number:02d}"
 
     @property
     def scope(self) -> str:
         return f"{self.id}.example"
 
     @property
-    def entity_id(self) -> str:
-        return f"https://idp.{self.scope}/idp/shibboleth"
+    def provider(self) -> IdentityProvider:
+        people = {"person": {"displayName": ["Maija Mäkelä"]}}
+        return IdentityProvider(f"idp-{self.number}.nation.test", self.id, self.scope, people, key=SAIMAA.host)
 
     @property
     def token(self) -> str:
         return f"token-of-{self.id}-" + "t" * 32
 
     def linked(self, number: int) -> str:
-        """Return the account of a person who has a link on the morning."""
+        """Return the account of a person who has a link in the morning."""
         return f"person-{number:06d}@{self.scope}"
 
     def linker(self, number: int) -> str:
@@ -66,61 +63,51 @@ class Organisation:
 
     def settings(self) -> dict[str, object]:
         """Return the content of the organisation's file."""
+        rights = ["read", "feed", "deprovision"]
+        transfer = {"name": "idm", "kind": "rest", "url": f"{self.address}/v1"}
         return {
-            "entity_ids": self.entity_id,
+            "entity_ids": self.provider.entity_id,
             "scopes": [self.scope],
-            "credential": [{"name": "all", "rights": RIGHTS, "token": f"file:secrets/{self.id}.token"}],
-            "transfer": [
-                {
-                    "name": "idm",
-                    "kind": "rest",
-                    "url": f"{self.address}/v1",
-                    "signing_secrets": ["file:secrets/receivers.whsec"],
-                }
-            ]
-            if self.idm
-            else None,
+            "credential": [{"name": "all", "rights": rights, "token": f"file:secrets/{self.id}.token"}],
+            "transfer": [transfer | {"signing_secrets": ["file:secrets/receivers.whsec"]}] if self.address else None,
         }
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Nation:
     """All organisations, and the service."""
 
     day: Day
     organisations: list[Organisation]
     nodes: Nodes
-    venv: Path
-
-    def url(self) -> str:
-        """Return the URL of the database."""
-        return self.nodes.cluster.url(self.nodes.database)
-
-    @property
-    def linked_each(self) -> int:
-        """How many people of each organisation have a link on the morning."""
-        return self.day.links // len(self.organisations)
 
     def fail_receivers(self) -> None:
-        """Let the receivers fail."""
-        for each in self.organisations:
-            if each.idm and each.fault:
-                each.idm.set_fault(each.fault)
+        """Let the receivers fail, but those that work all day."""
+        self._set_faults(dict(zip(FAULTS, FAULTS, strict=True)))
 
     def repair_receivers(self) -> None:
-        """Let all receivers work again but the silent one."""
-        for each in self.organisations[: len(RECEIVERS)]:
-            if each.idm:
-                each.idm.clear_fault()
+        """Let the receivers work again, but the one that is silent all day."""
+        self._set_faults(dict.fromkeys(FAULTS, ""))
 
-    def insert_links(self) -> float:
-        """Insert the links that people have on the morning; return the seconds that it took."""
-        begun = time.monotonic()
-        store = open_store(self.url())
-        first = self.organisations[0]
-        attest(store, [(first.linked(0), _orcid_id(1))], organisation=first.id)
+    def _set_faults(self, faults: Mapping[str, str]) -> None:
+        for each, behaviour in zip(self.organisations, RECEIVERS, strict=False):
+            if behaviour in faults:
+                set_fault(each.address, faults[behaviour])
+
+    def url(self) -> str:
+        """Return the URL of the database, on whichever server accepts writes."""
+        return self.nodes.cluster.url(self.nodes.database)
+
+    def query(self, statement: str, *values: object) -> list[dict[str, Any]]:
+        """Return the rows of a query."""
+        with psycopg.connect(self.url(), row_factory=dict_row) as database:
+            return database.execute(statement, values).fetchall()
+
+    def insert_links(self) -> None:
+        """Insert the links that people have in the morning."""
+        store, first = open_store(self.url()), self.organisations[0]
+        attest(store, [(first.linked(0), OrcidId(made_up_id(1), Registry.SANDBOX))], organisation=first.id)
         store.close()
-        checks = "2026-01-01T00:00:00.000000Z"
         values = (
             {
                 "id": f"{number:032x}",
@@ -128,97 +115,88 @@ class Nation:
                 "person_key": each.linked(person),
                 "account": each.linked(person),
                 "orcid": made_up_id(number),
-                "next_check_at": checks,
+                "next_check_at": "2026-01-01T00:00:00.000000Z",
             }
             for each in self.organisations
-            for person in range(self.linked_each)
-            if (number := 1 + each.number * self.linked_each + person) > 1
+            for person in range(self.day.links_each)
+            if (number := 1 + each.number * self.day.links_each + person) > 1
         )
         with psycopg.connect(self.url(), autocommit=True, row_factory=dict_row) as database:
             insert_rows(database, values, "links")
             database.execute("analyze")
-        return time.monotonic() - begun
-
-    def started(self) -> list[tuple[str, subprocess.Popen]]:
-        """Return the processes of the nodes, by name."""
-        return [
-            (f"node {number} {name}", process)
-            for number, node in enumerate(self.nodes.nodes, 1)
-            for name, process in [*node.stack.processes.items()]
-            if name != "idp"
-        ]
 
     def processes(self) -> dict[str, int]:
         """Return the first process of each part, by name."""
-        found = {name: process.pid for name, process in self.started()}
+        found = {
+            f"node {number} {name}": process.pid
+            for number, node in enumerate(self.nodes.nodes, 1)
+            for name, process in [*node.stack.processes.items()]
+            if name != "idp"
+        }
         for name, server in (("primary", self.nodes.cluster.primary), ("standby", self.nodes.cluster.standby)):
-            pid = server.data / "postmaster.pid"
-            if pid.exists():
-                found[f"PostgreSQL {name}"] = int(pid.read_text().split()[0])
+            with suppress(OSError, ValueError):
+                found[f"PostgreSQL {name}"] = int((server.data / "postmaster.pid").read_text().split()[0])
         return found
 
-    def connect(self, **options: Any) -> psycopg.Connection:
-        """Connect to the database, to whichever server accepts writes."""
-        return psycopg.connect(self.url(), **options)
-
-    def deliveries(self) -> list[dict]:
-        """Return figures of the deliveries of each organisation."""
-        with self.connect(row_factory=dict_row) as database:
-            return database.execute(DELIVERIES).fetchall()
-
-    def one(self, statement: str) -> object:
-        """Return the one value of a query."""
-        with self.connect() as database:
-            return database.execute(statement).fetchone()[0]
-
-
-DELIVERIES = """
-select
-    organisation,
-    count(*) as all,
-    count(*) filter (where state = 'done') as done,
-    count(*) filter (where state = 'dead-letter') as dead,
-    count(*) filter (where state = 'waiting') as waiting,
-    count(*) filter (where finished_at::timestamptz > created_at::timestamptz + interval '10 seconds') as late,
-    coalesce(max(extract(epoch from finished_at::timestamptz - created_at::timestamptz)), 0)::float as longest,
-    coalesce(string_agg(distinct nullif(outcome, 'stored'), ', '), '') as outcomes
-from deliveries
-group by organisation
-order by organisation
-"""
-
-
-def _orcid_id(number: int) -> OrcidId:
-    return OrcidId(made_up_id(number), Registry.SANDBOX)
+    def ended(self) -> list[str]:
+        """Return the names of processes of the nodes that have ended."""
+        return [
+            f"node {number} {name}"
+            for number, node in enumerate(self.nodes.nodes, 1)
+            for name, process in node.stack.processes.items()
+            if process.poll() is not None
+        ]
 
 
 @contextmanager
-def living(day: Day) -> Iterator[Nation]:
-    """Yield the nation on the morning of the day."""
+def running_nation(day: Day) -> Iterator[Nation]:
+    """Yield the nation in the morning of the day."""
+    organisations = [Organisation(number) for number in range(ORGANISATIONS)]
     with ExitStack() as life:
-        organisations = []
-        for number in range(ORGANISATIONS):
-            silent = number == len(RECEIVERS)
-            fault = "hang" if silent else RECEIVERS[number] if number < len(RECEIVERS) else None
-            each = Organisation(number, f"organisation-{number:02d}", fault)
-            if fault is not None:
-                accounts = [each.linker(person) for person in range(LINKERS)]
-                each.idm = Idm([*accounts, *(each.linked(person) for person in range(day.links // ORGANISATIONS))])
-                each.address = life.enter_context(serve(each.idm)).address
-                if silent:
-                    each.idm.set_fault("hang")
-            organisations.append(each)
-        secrets = {f"{each.id}.token": each.token for each in organisations} | {"receivers.whsec": SECRET}
-        venv = life.enter_context(installed_python())
+        accounts = [
+            [each.linked(number) for number in range(day.links_each)]
+            + [each.linker(number) for number in range(day.linkers)]
+            for each in organisations[: len(RECEIVERS)]
+        ]
+        for each, address in zip(organisations, life.enter_context(running_receivers(accounts)), strict=False):
+            each.address = address
+        set_fault(organisations[RECEIVERS.index(SILENT)].address, "hang")
         nodes = life.enter_context(
             running_nodes(
-                venv,
+                life.enter_context(installed_python()),
                 stores=({"standby_lookups": True}, {"standby_lookups": True}),
+                providers=tuple(each.provider for each in organisations),
+                people=day.links + day.linkers,
                 listen={"drain_seconds": 4.0},
                 connector={"drain_seconds": 4.0},
                 orcid={"status_check_days": 30},
                 more={each.id: each.settings() for each in organisations},
-                secrets=secrets,
+                secrets={f"{each.id}.token": each.token for each in organisations} | {"receivers.whsec": SECRET},
             )
         )
-        yield Nation(day, organisations, nodes, venv)
+        yield Nation(day, organisations, nodes)
+
+
+@contextmanager
+def running_receivers(accounts: Sequence[Sequence[str]]) -> Iterator[list[str]]:
+    """Run a receiver for each list of accounts, all in another process; yield their addresses."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=_serve_receivers, args=(accounts, theirs), daemon=True)
+    process.start()
+    try:
+        yield ours.recv()
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _serve_receivers(accounts: Sequence[Sequence[str]], pipe: Connection) -> None:
+    with ExitStack() as life:
+        pipe.send([life.enter_context(serve(Idm(each))).address for each in accounts])
+        pipe.recv()  # until it is terminated, or its parent has ended
+
+
+def set_fault(receiver: str, fault: str) -> None:
+    """Let a receiver fail in this way, or work again if `fault` is empty."""
+    requests.post(f"{receiver}/", {"fault": fault}, timeout=30, allow_redirects=False).raise_for_status()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,31 +44,29 @@ class Usage:
                     self.processor[group][process] = seconds[process]
             self.memory[group] = max(self.memory[group], total)
 
+    @contextmanager
+    def measured(self, groups: Callable[[], Mapping[str, int]]) -> Iterator[None]:
+        """Measure during the block.
 
-@contextmanager
-def measured(groups: Callable[[], Mapping[str, int]]):
-    """Yield the usage of groups of processes during the block.
+        Args:
+            groups: Returns the first process of each group, which may change.
+        """
+        over, before = threading.Event(), Usage()
+        before.look(groups())
 
-    Args:
-        groups: Returns the first process of each group, which may change.
-    """
-    usage, over = Usage(), threading.Event()
-    before = Usage()
-    before.look(groups())
+        def look() -> None:
+            while not over.wait(INTERVAL):
+                self.look(groups())
 
-    def look() -> None:
-        while not over.wait(INTERVAL):
-            usage.look(groups())
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield usage
-    finally:
-        over.set()
-        thread.join()
-        usage.look(groups())
-        for group, processes in before.processor.items():
-            for process, seconds in processes.items():
-                if process in usage.processor[group]:
-                    usage.processor[group][process] -= seconds
+        thread = threading.Thread(target=look)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            self.look(groups())
+            for group, processes in before.processor.items():
+                for process, seconds in processes.items():
+                    if process in self.processor[group]:
+                        self.processor[group][process] -= seconds

@@ -111,10 +111,10 @@ def look_up_through(stack):
 def person(nodes, load, account, orcid):
     """Return a client that links and removes an iD, through the Service Provider; each of its pages is counted."""
 
-    def report(kind, result, seconds):
-        load.count(kind, 200 if result == "ok" else result, seconds)
+    def report(kind, seconds):
+        load.count(kind, 200, seconds)
 
-    visitor = Visitor(nodes.stack, nodes.simulator, account, orcid, report=report)
+    visitor = Visitor(nodes.stack, account, orcid, report=report)
 
     def link_and_remove():
         try:

@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 
 import requests
 
-from demo.orcid.client import SimulatorClient
+from demo.orcid.people import made_up_id
+from tests.support.processes.orcid import authorize
 from tests.support.system.client import HttpBrowser
 from tests.support.system.loopback import OnLoopback
 from tests.support.system.nodes import Node, Nodes
@@ -59,8 +61,7 @@ class Load:
         """iDs that a person, or a system, was told to be stored, by account."""
         self.delivered: list[tuple[float, str]] = []
         """When which account reached the receiver."""
-        self._over, self._numbers = threading.Event(), iter(range(10**6))
-        self._lock = threading.Lock()
+        self._over, self._numbers = threading.Event(), count(1)
         self.errors: list[BaseException] = []
 
     @contextmanager
@@ -129,7 +130,7 @@ class Load:
 
     def _linking(self, log: Log) -> None:
         number = next(self._numbers)
-        account, orcid = f"p{number}@{SAIMAA.scope}", self._new_orcid()
+        account, orcid = f"p{number}@{SAIMAA.scope}", made_up_id(number)
         # A person who sees an error page starts again
         while not self._over.is_set():
             try:
@@ -145,15 +146,12 @@ class Load:
                 log, lambda: browser.sign_in("maija", eppn=[account], **{"subject-id": [account.replace("@", "-1@")]})
             )
             if orcid not in page.text.replace('<wbr><span class="digits">', "").replace("</span>", ""):
-                link_in(self.nodes, browser, page, orcid, tried=lambda act, status=200: self._tried(log, act, status))
+                link_in(browser, page, orcid, tried=lambda act, status=200: self._tried(log, act, status))
         self.confirmed[account] = orcid
 
-    def _new_orcid(self) -> str:
-        with self._lock:
-            return self.nodes.simulator.register("A", "Person", "public").orcid
-
     def _attesting(self, log: Log) -> None:
-        account, orcid = f"a{next(self._numbers)}@{SAIMAA.scope}", self._new_orcid()
+        number = next(self._numbers)
+        account, orcid = f"a{number}@{SAIMAA.scope}", made_up_id(number)
         row = {"orcid": orcid, "authenticated_at": "2026-01-15T12:00:00Z", "source": "Pure"}
         with HttpBrowser(self.nodes.stack) as system:
             self._tried(
@@ -176,7 +174,6 @@ class Load:
 
 
 def link_in(
-    nodes: Nodes,
     browser: HttpBrowser,
     page: requests.Response,
     orcid: str,
@@ -187,19 +184,18 @@ def link_in(
     """Link an iD, from a person's own page to the result.
 
     Args:
-        nodes: The service.
         browser: That of the person.
         page: The person's own page.
         orcid: What the person has at ORCID.
         tried: Makes each request, with the status that is expected.
         on_the_way: Called when the person leaves ORCID.
     """
-    base = nodes.stack.base_url
+    base = browser.stack.base_url
     fields = dict(FIELD.findall(page.text))
     away = tried(
         lambda: browser.post(f"{base}/me/start", data=fields, timeout=TIMEOUT, allow_redirects=False), 303
     ).headers["Location"]
-    back = SimulatorClient(nodes.simulator).authorise(away, orcid)
+    back = authorize(away, orcid)
     on_the_way()
     confirm = tried(lambda: browser.visit(back))
     fields = dict(FIELD.findall(confirm.text)) | {"agree": "yes"}

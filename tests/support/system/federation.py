@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 from shibboleth.attributes import ATTRIBUTES
-from tests.support.system.people import PROVIDERS, IdentityProvider
+from tests.support.system.people import IdentityProvider
 
 URI = "urn:oasis:names:tc:SAML:2.0:attrname-format:uri"
 
@@ -60,10 +61,12 @@ def certificate_text(certificate: Path | str) -> str:
     return "".join(line for line in Path(certificate).read_text("ascii").split("\n") if "-----" not in line)
 
 
-def write_metadata(directory: Path, keys: dict[str, dict[str, str]], port: int) -> Path:
+def write_metadata(
+    directory: Path, providers: Iterable[IdentityProvider], keys: Mapping[str, Mapping[str, str]], port: int
+) -> Path:
     """Write and sign the federation's metadata; it is valid for a week."""
     bare, signed = directory / "bare.xml", directory / "federation.xml"
-    entities = "".join(_entity(each, keys[each.host]["certificate"], port) for each in PROVIDERS)
+    entities = "".join(_entity(each, keys[each.key or each.host]["certificate"], port) for each in providers)
     valid_until = (datetime.now(UTC) + timedelta(days=7)).strftime("%Y-%m-%dT%H:%M:%SZ")
     bare.write_text(ENTITIES.format(valid_until=valid_until, entities=entities), "utf-8")
     key = keys["federation"]

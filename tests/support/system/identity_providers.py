@@ -33,7 +33,7 @@ from saml2.server import Server
 
 from tests.support.system.federation import FRIENDLY_NAMES
 from tests.support.system.loopback import OnLoopback
-from tests.support.system.people import PROVIDERS, IdentityProvider, token_of
+from tests.support.system.people import IdentityProvider, token_of
 from tests.support.tls import make_server
 
 SHORT = 2.0
@@ -65,7 +65,7 @@ def settings_of(provider: IdentityProvider, settings: Mapping[str, Any]) -> dict
     Requests must be signed, and released is what the metadata requests.
     """
     sso = f"https://{provider.host}:{settings['port']}/sso"
-    key = settings["keys"][provider.host]
+    key = settings["keys"][provider.key or provider.host]
     return {
         "entityid": provider.entity_id,
         "key_file": key["key"],
@@ -163,10 +163,10 @@ def sign_in_form(provider: IdentityProvider, query: str) -> str:
     )
 
 
-def choose_form(back: str, parameter: str) -> str:
+def choose_form(providers: Iterable[IdentityProvider], back: str, parameter: str) -> str:
     links = "".join(
         f'<p><a href="{escape(back)}&amp;{parameter}={escape(each.entity_id)}">{escape(each.name)}</a></p>'
-        for each in PROVIDERS
+        for each in providers
     )
     return page("Choose your organisation", links)
 
@@ -177,7 +177,8 @@ def application(settings: Mapping[str, Any], sources: Iterable[AttributeSource] 
     `sources` add attributes at each login.
     """
     sources = tuple(sources)
-    providers = {each.host: Provider(each, settings, sources) for each in PROVIDERS}
+    known = [IdentityProvider(**each) for each in settings["providers"]]
+    providers = {each.host: Provider(each, settings, sources) for each in known}
     app = bottle.Bottle()
 
     def here() -> Provider:
@@ -187,7 +188,7 @@ def application(settings: Mapping[str, Any], sources: Iterable[AttributeSource] 
     def choose_or_metadata():
         if bottle.request.get_header("Host").startswith("ds.test"):
             query = bottle.request.query
-            return choose_form(query.getunicode("return"), query.getunicode("returnIDParam") or "entityID")
+            return choose_form(known, query.getunicode("return"), query.getunicode("returnIDParam") or "entityID")
         bottle.response.content_type = "application/samlmetadata+xml"
         return Path(settings["metadata"]).read_bytes()
 

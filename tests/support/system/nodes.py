@@ -15,17 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo.orcid.app import make_simulator_app
-from demo.orcid.simulator import Client, OrcidSimulator
 from tests.support.configuration import store_section
 from tests.support.docs import DOCS
 from tests.support.ports import free_port
 from tests.support.processes import balancer
+from tests.support.processes.orcid import running_orcid
 from tests.support.processes.standby import Cluster, running_cluster
 from tests.support.system.machine import DidNotStart, fresh_directory, make_directory
+from tests.support.system.people import PROVIDERS, IdentityProvider
 from tests.support.system.service import CLIENT, command, configure
 from tests.support.system.stack import HOST, Stack
-from tests.support.tls import serve_tls
 
 ADDRESSES = ("127.0.0.11", "127.0.0.12")
 READY = {"serve": "listening on", "connector": "listening on", "deliver": "delivering for"}
@@ -70,7 +69,8 @@ class Nodes:
     cluster: Cluster
     database: str
     """The name of the database."""
-    simulator: OrcidSimulator
+    orcid_url: str
+    """The base URL of the simulated ORCID."""
     balancer: Path
     """The directory of the balancer, for `tests.support.processes.balancer`."""
 
@@ -92,19 +92,28 @@ def running_nodes(
     venv: Path,
     stores: tuple[Mapping[str, Any], ...] = ({}, {}),
     organisation: Mapping[str, Any] | None = None,
+    *,
+    providers: tuple[IdentityProvider, ...] = PROVIDERS,
+    people: int = 1000,
     **sections: Mapping[str, Any],
 ) -> Iterator[Nodes]:
-    """Start everything.
+    """Start everything; it is tried twice, since a port may be taken.
 
-    The configuration is as `configure` takes it, `stores` laid over the section `[store]` of each
-    node.
-    Starting is tried twice, since a port may be taken.
+    Args:
+        venv: The Python environment of the service.
+        stores: Laid over the section `[store]` of each node.
+        organisation: As for `configure`.
+        providers: The federation's Identity Providers.
+        people: How many people ORCID knows, as for `running_orcid`.
+        sections: As for `configure`.
     """
     with ExitStack() as life:
         for last in (False, True):
             with ExitStack() as attempt:
                 try:
-                    nodes = _start(attempt, venv, stores, organisation, sections)
+                    nodes = _start(
+                        attempt, venv, stores, organisation, providers=providers, people=people, sections=sections
+                    )
                 except DidNotStart:
                     if last:
                         raise
@@ -114,21 +123,18 @@ def running_nodes(
         yield nodes
 
 
-def _start(life: ExitStack, venv: Path, stores, organisation, sections) -> Nodes:
-    simulator = OrcidSimulator(f"https://127.0.0.1:{free_port()}")
+def _start(life: ExitStack, venv: Path, stores, organisation, *, providers, people, sections) -> Nodes:
     cluster = life.enter_context(running_cluster())
     database = cluster.primary.make_database()
-    stacks = [_install(life, venv, address) for address in ADDRESSES[:1]]
+    stacks = [_install(life, venv, ADDRESSES[0], providers=providers)]
     stacks += [_install(life, venv, address, stacks[0]) for address in ADDRESSES[1:]]
     stacks[0].start_federation()
-    simulator.clients[CLIENT[0]] = Client(*CLIENT, "ORCID connect", (f"{stacks[0].base_url}/me/callback",))
-    port = int(simulator.base_url.rpartition(":")[2])
-    life.enter_context(serve_tls(make_simulator_app(simulator), port, stacks[0].world_key))
+    orcid_url = life.enter_context(running_orcid(CLIENT, f"{stacks[0].base_url}/me/callback", people))
     nodes = []
     for stack, store in zip(stacks, stores, strict=True):
         section = store_section(stack.etc, cluster.url(database)) | store
         worker_port = free_port()
-        written = configure(stack, simulator, section, organisation, worker={"port": worker_port}, **sections)
+        written = configure(stack, orcid_url, section, organisation, worker={"port": worker_port}, **sections)
         if not nodes:
             command(stack, written, "migrate")
         nodes.append(Node(stack=stack, configuration=written, worker_url=f"http://127.0.0.1:{worker_port}"))
@@ -141,14 +147,14 @@ def _start(life: ExitStack, venv: Path, stores, organisation, sections) -> Nodes
     # Before anything is waited for, so that all end at the same time
     for stack in stacks:
         life.callback(stack.terminate)
-    started = Nodes(nodes=tuple(nodes), cluster=cluster, database=database, simulator=simulator, balancer=directory)
+    started = Nodes(nodes=tuple(nodes), cluster=cluster, database=database, orcid_url=orcid_url, balancer=directory)
     started.wait_for_states(lambda states: set(states.values()) == {"UP"})
     return started
 
 
-def _install(life: ExitStack, venv: Path, address: str, first: Stack | None = None) -> Stack:
+def _install(life: ExitStack, venv: Path, address: str, first: Stack | None = None, **more: Any) -> Stack:
     shared = ("https_port", "idp_port", "neighbours_port", "proof")
-    same = {name: getattr(first, name) for name in shared} if first else {}
+    same = {name: getattr(first, name) for name in shared} if first else more
     stack = Stack(front="proxy", host=HOST, address=address, directory=fresh_directory(), venv=venv, **same)
     life.callback(shutil.rmtree, stack.directory, ignore_errors=True)
     life.callback(stack.stop)

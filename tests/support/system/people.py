@@ -17,6 +17,8 @@ class IdentityProvider:
     scope: str
     people: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     """Attributes by id (those of `shibboleth.attributes`) by account name."""
+    key: str = ""
+    """The name of its key; its host if empty."""
 
     @property
     def entity_id(self) -> str:

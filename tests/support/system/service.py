@@ -46,7 +46,7 @@ def running_service(front: str, venv: Path) -> Iterator[Service]:
 
     def install_apps(stack: Stack) -> None:
         simulator.clients[CLIENT[0]] = Client(*CLIENT, "ORCID connect", (f"{stack.base_url}/me/callback",))
-        configuration = configure(stack, simulator, {"url": f"sqlite://{stack.var}/links.db"})
+        configuration = configure(stack, simulator.base_url, {"url": f"sqlite://{stack.var}/links.db"})
         command(stack, configuration, "migrate")
         command(stack, configuration, "check")
         if front == "proxy":
@@ -82,7 +82,7 @@ def command(stack: Stack, configuration: Path, *words: str) -> str:
 
 def configure(
     stack: Stack,
-    simulator: OrcidSimulator,
+    orcid_url: str,
     store: Mapping[str, Any],
     organisation: Mapping[str, Any] | None = None,
     *,
@@ -94,7 +94,7 @@ def configure(
 
     Args:
         stack: The machine.
-        simulator: The ORCID of the service.
+        orcid_url: The base URL of ORCID.
         store: The section `[store]`.
         organisation: Laid over the settings of each organisation of the federation.
         more: Further organisations, by id.
@@ -108,7 +108,7 @@ def configure(
             "front": stack.front,
             "front_proof": "file:secrets/front-proof" if proxy else None,
         },
-        "orcid": {"base_url": simulator.base_url, "client_id": CLIENT[0]},
+        "orcid": {"base_url": orcid_url, "client_id": CLIENT[0]},
         "store": store,
         "metrics": {"token": "file:secrets/metrics.token"},
         "listen": {"unix": str(stack.run / "web.sock") if proxy else None},

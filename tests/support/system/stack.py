@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from shibboleth.handout.render import apply_conditions, placeholders, substitute, syntax_of
@@ -20,7 +20,7 @@ from tests.support.ports import free_port
 from tests.support.system import other_services as neighbours
 from tests.support.system.federation import certificate_text, make_key, write_attribute_maps, write_metadata
 from tests.support.system.machine import Account, DidNotStart, Machine, fresh_directory, make_directory
-from tests.support.system.people import PROVIDERS
+from tests.support.system.people import PROVIDERS, IdentityProvider
 
 ROOT = Path(__file__).resolve().parents[3]
 SP = ROOT / "shibboleth/handout/templates/sp"
@@ -50,7 +50,7 @@ HOST_KEYS = {
     "federation": ("federation",),
     **{each.host: (each.host,) for each in PROVIDERS},
     neighbours.KEY: (neighbours.KEY,),
-    "world": ("ds.test", *(each.host for each in (*PROVIDERS, *neighbours.SERVICES)), "127.0.0.1"),
+    "world": ("ds.test", "*.nation.test", *(each.host for each in (*PROVIDERS, *neighbours.SERVICES)), "127.0.0.1"),
 }
 """The keys of the world around the front, each with its names: who signs metadata and assertions, and TLS."""
 
@@ -69,6 +69,8 @@ class Stack(Machine):
     idp_port: int = field(default_factory=free_port)
     neighbours_port: int = field(default_factory=free_port)
     """Where other services would be, which the federation knows."""
+    providers: tuple[IdentityProvider, ...] = PROVIDERS
+    """The federation's Identity Providers."""
     proof: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
 
     @property
@@ -202,13 +204,14 @@ class Stack(Machine):
         )
         settings = {
             "port": self.idp_port,
+            "providers": [asdict(each) for each in self.providers],
             "keys": keys,
             "attribute_maps": str(write_attribute_maps(directory / "attributes")),
             "sp_metadata": [str(directory / "sp.xml"), *self._metadata_of_neighbours(directory)],
             "sp_entity_id": self.entity_id,
             "tls": self.world_key,
             "acs": f"{self.base_url}/Shibboleth.sso/SAML2/POST",
-            "metadata": str(write_metadata(directory, dict(keys), self.idp_port)),
+            "metadata": str(write_metadata(directory, self.providers, keys, self.idp_port)),
             "connector": {"url": self.base_url, "trusted": str(self.trusted)},
         }
         (directory / "settings.json").write_text(json.dumps(settings), "utf-8")
