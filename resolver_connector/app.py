@@ -467,7 +467,11 @@ def _get_ready(connector: Connector) -> Response:
     if connector.process.ending:
         return json_response({"error": "the process ends"}, 503, [("Retry-After", "5"), *connector.process.headers])
     connector.lookup.check_schema()
-    growing = connector.store.check_writable() > MAX_WAL_BACKLOG
+    try:
+        growing = connector.store.check_writable() > MAX_WAL_BACKLOG
+    except StoreUnavailable as error:
+        text = f"look-ups are answered, but nothing can be written: {error.reason}"
+        return json_response({"error": text}, 503, [("Retry-After", "5"), *connector.process.headers])
     return json_response({"status": "wal-growing" if growing else "ok"}, extra_headers=connector.process.headers)
 
 

@@ -318,10 +318,14 @@ def test_a_process_goes_on_answering_when_its_database_ends(tmp_path):
             fresh = ask_at(address)
             server.stop()
             stale = [ask_at(address) for _ in range(6)]
+            with running(path, "connector", *options) as (_, second):
+                stale.append(ask_at(second))
+                ready = ask_at(second, "/readyz")
 
             assert fresh.headers["Age"] is None
             assert {(each.status, each.text) for each in stale} == {(200, fresh.text)}
             assert all(each.headers["Age"] for each in stale)
+            assert ready.status == 503
     finally:
         server.remove()
 

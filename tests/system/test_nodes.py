@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 
 import pytest
 
+from demo.orcid.people import PEOPLE
 from sql.store import open_store
+from tests.support.processes.servers import UnixConnection
 from tests.support.service import serve_app
 from tests.support.system.client import HttpBrowser
 from tests.support.system.failover import RESULT, TIMEOUT, Load, link_in, restarted
 from tests.support.system.nodes import READY, running_nodes
-from tests.support.system.people import SAIMAA
+from tests.support.system.people import SAIMAA, token_of
 
 NODE_COOKIE = "orcid_connect_node"
 CLAIMS = 60.0
@@ -82,7 +86,6 @@ def test_a_form_whose_sign_in_ends_on_another_node_leads_to_the_own_page(nodes, 
 
 
 def test_a_person_who_leaves_from_one_node_and_returns_to_the_other_is_linked(nodes, browser):
-    orcid = nodes.simulator.register("Onni", "Ääpelä", "public").orcid
     go_to(browser, "node1")
     page = browser.sign_in("onni")
 
@@ -90,7 +93,7 @@ def test_a_person_who_leaves_from_one_node_and_returns_to_the_other_is_linked(no
         go_to(browser, "node2")
         browser.sign_in("onni")
 
-    result = link_in(nodes, browser, page, orcid, on_the_way=sign_in_again)
+    result = link_in(browser, page, PEOPLE[0].orcid, on_the_way=sign_in_again)
 
     assert result.url.startswith(browser.stack.base_url + RESULT)
     assert browser.cookies[NODE_COOKIE] == "node2"
@@ -140,8 +143,8 @@ def test_when_a_node_is_gone_its_people_sign_in_on_the_other(nodes, browser):
 
 def test_failover(nodes, browser):
     """The primary is killed while people link, and the standby promoted: no confirmed link is lost."""
-    known = nodes.simulator.register("Known", "Before", "public").orcid
-    link_in(nodes, browser, browser.sign_in("veera"), known)
+    known = PEOPLE[1].orcid
+    link_in(browser, browser.sign_in("veera"), known)
     load = Load(nodes)
 
     with load.running(f"veera@{SAIMAA.scope}", f"https://sandbox.orcid.org/{known}"):
@@ -150,6 +153,7 @@ def test_failover(nodes, browser):
         nodes.cluster.kill_primary()
         # Until the cluster manager notices: people and programs have noticed before
         wait_until(load, lambda: all(load.logs[each].failed() for each in ("page of a linking", "worker ready")))
+        while_away = ask_new_connector(nodes.nodes[0], f"veera@{SAIMAA.scope}")
         nodes.cluster.promote_standby()
         promoted, before = time.monotonic(), set(received)
         wait_until(load, lambda: all(each.succeeded_since(promoted) >= 3 for each in load.logs.values()))
@@ -175,6 +179,8 @@ def test_failover(nodes, browser):
 
     assert lost == []
     assert broken == []
+    assert json.loads(while_away["/v1/people"]) == {"eduPersonOrcid": [f"https://sandbox.orcid.org/{known}"]}
+    assert json.loads(while_away["/readyz"])["error"].startswith("look-ups are answered, but nothing can be written: ")
     standby = load.logs["look-up, node with standby_lookups"]
     assert any(right and killed < begun and ended < promoted for begun, ended, right in standby.tries)
     # None fails; on a machine that is too slow, one may miss its deadline
@@ -183,6 +189,21 @@ def test_failover(nodes, browser):
     assert load.logs["look-up, through the balancer"].failed() <= 5
     assert max(each.longest() for each in load.logs.values()) < 15
     assert not any(restarted(node, name) for node in nodes.nodes for name in READY)
+
+
+def ask_new_connector(node, account):
+    """Start one more connector of a node, and return what it answers, by path."""
+    path, sock = node.configuration.with_name("second.toml"), node.stack.run / "second.sock"
+    path.write_text(node.configuration.read_text().replace(str(node.stack.run / "connector.sock"), str(sock)))
+    path.chmod(0o644)
+    node.stack.start_ours("second", "-m", "webapp", "--config", str(path), "connector")
+    node.stack.wait_for("second", lambda: READY["connector"] in node.stack.log("second"))
+    headers, found = {"Authorization": f"Bearer {token_of(SAIMAA)}"}, {}
+    for place, query in (("/v1/people", f"?account={account}"), ("/readyz", "")):
+        with closing(UnixConnection(str(sock))) as connection:
+            connection.request("GET", place + query, headers=headers)
+            found[place] = connection.getresponse().read()
+    return found
 
 
 def wait_until(load, true):

@@ -18,6 +18,7 @@ from webapp.config.errors import Misconfigured, SettingProblem, closest_match
 from webapp.config.loader import Config, load, load_service
 from webapp.config.service import ServiceFile
 from webapp.log import log
+from webapp.wiring.common import check_schema as check_schema_of
 
 
 def load_config(path: Path) -> Config:
@@ -85,9 +86,7 @@ def open_store(config: Config, *, check_schema: bool = True) -> Iterator[Store]:
         raise Misconfigured([SettingProblem(str(config.path), "store.url", str(error), fix)]) from None
     try:
         if check_schema:
-            newer = store.check_schema()
-            if newer:
-                log.warning("schema-newer", migrations=" ".join(newer))
+            check_schema_of(store)
         yield store
     finally:
         store.close()

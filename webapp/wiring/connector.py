@@ -32,9 +32,8 @@ def connector_application(config_path: Path | str) -> WSGIApplication:
     Raises:
         Misconfigured: If the service's file is invalid, or no organisation is valid.
         SchemaBehind: If a migration is missing.
-        StoreUnavailable: If the database cannot be reached.
     """
-    config, store = load_config_and_store(config_path)
+    config, store = load_config_and_store(config_path, required=False)
     # The server may fork: no connection may be shared
     store.close()
     return make_connector(config, store)

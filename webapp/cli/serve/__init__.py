@@ -17,7 +17,7 @@ from webapp.config.loader import Config
 from webapp.config.service import FrontKind
 from webapp.log import configure_logging
 from webapp.wiring.authority import NoAuthority, make_authority
-from webapp.wiring.common import log_misconfigured
+from webapp.wiring.common import check_schema, log_misconfigured
 from webapp.wiring.connector import make_connector, make_replicas
 
 MIN_STALE, MAX_STALE = 10, 7 * 24 * 3600
@@ -69,7 +69,8 @@ def connector(path: Path, *, seconds: int | None, directory: Path) -> None:
     """Serve the connector, from which Identity Providers read ORCID iDs."""
     server.remember_hang_up()
     config = load_config(path)
-    with open_store(config) as store:
+    with open_store(config, check_schema=False) as store:
+        check_schema(store, required=False)
         # The connector only reads: it needs no connection that can write
         store.close()
         replicas = None
