@@ -34,7 +34,9 @@ def load_config_and_store(config_path: Path | str, *, required: bool = True) -> 
 
 
 def check_schema(store: Store, *, required: bool = True) -> None:
-    """Check that this program runs on the schema of the database; log what a newer program has added.
+    """Check that this program runs on the schema of the database.
+
+    What a newer program has added is logged.
 
     Args:
         store: The store.

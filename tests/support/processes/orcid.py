@@ -1,4 +1,4 @@
-"""The simulator of ORCID in a process of its own, and what a person does there."""
+"""The simulator of ORCID in a process, and a person who consents there."""
 
 from __future__ import annotations
 
