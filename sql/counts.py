@@ -1,10 +1,10 @@
-"""Counts of what happened, by organisation and day, without personal data."""
+"""Counts by organisation and period, without personal data."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from sql.engines.base import Transaction
+from sql.engines.base import Transaction, Values
 
 CountKey = tuple[str, str]
 """The source of a count, `attempt`, `event`, `revocation` or `sign-in`, and its name.
@@ -13,18 +13,20 @@ The name is `started` or an outcome for attempts, a kind for events, what revoca
 the code of the problem for refused sign-ins.
 """
 STARTED: CountKey = ("attempt", "started")
-ALL_DAYS = ""
-"""The day of the sum of all days."""
+DAY_LENGTH, MONTH_LENGTH, ALL_LENGTH = 10, 7, 0
+"""How many characters of a day, as 2026-01-15, name the periods whose counts are stored: a day, a month, all time."""
 
 Counts = Counter[tuple[str, str, str, str]]
 """Counts by organisation, day, source and name."""
 
 
 def add_counts(session: Transaction, counts: Counts) -> None:
-    """Add to the stored counts of the days, and of all days together."""
+    """Add to the stored counts of the days, of their months, and of all time."""
+    of_periods: Counter[tuple[str, int, str, str, str]] = Counter()
+    for (organisation, day, source, name), count in counts.items():
+        for length in (DAY_LENGTH, MONTH_LENGTH, ALL_LENGTH):
+            of_periods[organisation, length, day[:length], source, name] += count
     # Sorted, so that concurrent transactions lock the rows in one order and cannot deadlock
-    both = counts + Counter[tuple[str, str, str, str]]()
-    for (organisation, _day, source, name), count in counts.items():
-        both[organisation, ALL_DAYS, source, name] += count
-    for (organisation, day, source, name), count in sorted(both.items()):
-        session.execute("add_to_daily_count", organisation=organisation, day=day, source=source, name=name, count=count)
+    for (organisation, length, period, source, name), count in sorted(of_periods.items()):
+        values: Values = {"length": length, "period": period, "source": source, "name": name, "count": count}
+        session.execute("add_to_period_count", organisation=organisation, **values)

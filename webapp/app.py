@@ -21,7 +21,7 @@ from webapp.auth.authenticator import Access, Authenticator
 from webapp.auth.cookies import parse_cookies
 from webapp.auth.csrf import check_csrf_token, check_origin
 from webapp.i18n.language import ChosenBy, Language, LanguageNegotiator, gettext_noop
-from webapp.linking.admission import NotAdmitted
+from webapp.linking.admission import LinkingClosed, NotAdmitted
 from webapp.linking.return_address import ReturnAddress, find_return
 from webapp.linking.service import LIFETIME
 from webapp.log import log
@@ -153,6 +153,8 @@ class WebApp:
                 self._record_sign_in(request.person.organisation.id, request.person.entity_id, request.now)
             return self._build_response(environ, route.handler(self.context, request), request)
         except Exception as error:  # noqa: BLE001 - each error gets its own page here, an unexpected one too
+            if route.access is Access.PERSON and isinstance(error, REFUSED_SIGN_INS):
+                self._count_refused_sign_in(error, request.now)
             return self.error_page(environ, error, request, route.path)
 
     def _require_admitted(self, request: PageRequest) -> None:
@@ -161,10 +163,12 @@ class WebApp:
         if request.path == "/me/erased":
             return
         known = status.link or status.newest_change or status.has_other_attempts
-        if person.organisation.state is not State.CLOSED and not (
-            self.context.linking.admission.may_link(person) or known or self.context.admin_access.has_grant(person)
-        ):
+        if self.context.linking.admission.may_link(person) or known or self.context.admin_access.has_grant(person):
+            return
+        if person.organisation.state is not State.CLOSED:
             raise NotAdmitted(person.organisation)
+        # The page itself says that they cannot link
+        self._count_refused_sign_in(LinkingClosed(person.organisation), request.now)
 
     def _with_visitor(self, environ: Mapping[str, Any], request: PageRequest) -> PageRequest:
         # A public page says who is signed in, where the front-end server tells; what is wrong with that, `/me` says
@@ -176,20 +180,17 @@ class WebApp:
 
     def _authenticate(self, environ: Mapping[str, Any], now: datetime) -> Person:
         try:
-            try:
-                return self.authenticator.person(environ)
-            except UnknownOrganisation as error:
-                self._require_no_misconfigured(error.name)
-                self._record_sign_in(error.likely_id, error.name, now, refused=True)
-                raise
-        except REFUSED_SIGN_INS as error:
-            organisation_id = refusing_organisation(error)
-            if self.context.limits.refused_sign_ins.allow(organisation_id, now):
-                with suppress(StoreUnavailable):
-                    self.context.store.statistics.count_refused_sign_in(
-                        organisation_id, problem_of(error).code, now.date()
-                    )
+            return self.authenticator.person(environ)
+        except UnknownOrganisation as error:
+            self._require_no_misconfigured(error.name)
+            self._record_sign_in(error.likely_id, error.name, now, refused=True)
             raise
+
+    def _count_refused_sign_in(self, error: Exception, now: datetime) -> None:
+        organisation_id = refusing_organisation(error)
+        if self.context.limits.refused_sign_ins.allow(organisation_id, now):
+            with suppress(StoreUnavailable):
+                self.context.store.statistics.count_refused_sign_in(organisation_id, problem_of(error).code, now.date())
 
     def _require_no_misconfigured(self, entity_id: str) -> None:
         # If a file cannot be read, the database still knows through which entityIDs the organisation's people came

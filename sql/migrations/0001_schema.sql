@@ -436,22 +436,24 @@ create table read_events (
     primary key (organisation, person_key)
 );
 
--- Counts of attempts and events by organisation, day and name, without personal data; they outlive what was counted.
--- The day is UTC, as 2026-01-15; the row with an empty day holds the sum of all days.
-create table daily_counts (
+-- Counts of attempts and events by organisation, period and name, without personal data; they outlive what was counted.
+create table period_counts (
     -- empty for refused sign-ins at none that is known
     organisation text not null,
-    day text not null,
+    -- of the period: 10 of a day, 7 of a month, 0 of all time
+    length integer not null check (length in (10, 7, 0)),
+    -- in UTC, as 2026-01-15 or 2026-01; empty for all time
+    period text not null,
     -- attempts are counted when they are deleted, events some time after they were written, revocations of ORCID's tokens
     -- and refused sign-ins at once
     source text not null check (source in ('attempt', 'event', 'revocation', 'sign-in')),
     -- an attempt's outcome or `started`, an event's kind, what a revocation came to, or why a sign-in was refused
     name text not null,
     count bigint not null check (count >= 0),
-    primary key (organisation, day, source, name)
+    primary key (organisation, length, period, source, name)
 );
 
--- The number of the last event of an organisation that daily_counts includes.
+-- The number of the last event of an organisation that period_counts includes.
 create table counted_events (
     organisation text not null primary key,
     number bigint not null check (number >= 0)

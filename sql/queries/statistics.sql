@@ -1,8 +1,8 @@
--- name: add_to_daily_count
-insert into daily_counts (organisation, day, source, name, count)
-values (:organisation, :day, :source, :name, :count)
-on conflict (organisation, day, source, name) do update
-set count = daily_counts.count + excluded.count;
+-- name: add_to_period_count
+insert into period_counts (organisation, length, period, source, name, count)
+values (:organisation, :length, :period, :source, :name, :count)
+on conflict (organisation, length, period, source, name) do update
+set count = period_counts.count + excluded.count;
 
 -- name: lock_counted_events
 -- Locks the row until the transaction ends and returns the number of the last event counted.
@@ -19,13 +19,13 @@ set number = :number
 where organisation = :organisation;
 
 -- name: list_counts
--- The stored counts between two days, the counts of attempts that are not deleted yet on any day, and, as source
+-- The stored counts between two days, or of all time, the counts of attempts that are not deleted yet on any day, and, as source
 -- `counted-events`, the number of the last event that is included. One statement, so that all are consistent.
-select source, day, name, count
-from daily_counts
+select source, period as day, name, count
+from period_counts
 where organisation = :organisation
-    and day >= :since
-    and day <= :until
+    and length = :length
+    and period >= :since
 union all
 select 'attempt', substr(started_at, 1, 10), 'started', count(*)
 from attempts
@@ -43,15 +43,16 @@ from counted_events
 where organisation = :organisation;
 
 -- name: list_counts_by_period
--- The stored counts of events and refused sign-ins between two days, by the first characters of the day: 4 of a year, 7
--- of a month, 10 of a day; and, as source `counted-events`, the number of the last event that is included.
-select substr(day, 1, :length) as period, source, name, sum(count) as count
-from daily_counts
+-- The counts of events and refused sign-ins from a period on, from stored counts of days or months (`length`), summed by
+-- the first `group_length` characters of the period: 4 of a year; and, as source `counted-events`, the number of the last
+-- event that is included.
+select substr(period, 1, :group_length) as period, source, name, sum(count) as count
+from period_counts
 where organisation = :organisation
-    and day >= :since
-    and day <= :until
+    and length = :length
+    and period >= :since
     and source in ('event', 'sign-in')
-group by substr(day, 1, :length), source, name
+group by substr(period, 1, :group_length), source, name
 union all
 select '', 'counted-events', '', number
 from counted_events
@@ -59,10 +60,10 @@ where organisation = :organisation;
 
 -- name: count_refused_sign_ins
 select name, sum(count) as count
-from daily_counts
+from period_counts
 where organisation = :organisation
-    and day >= :since
-    and day <= :until
+    and length = :length
+    and period >= :since
     and source = 'sign-in'
 group by name;
 

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 
 from sql import rows
-from sql.counts import ALL_DAYS, CountKey, Counts, add_counts
+from sql.counts import ALL_LENGTH, DAY_LENGTH, MONTH_LENGTH, CountKey, Counts, add_counts
 from sql.engines.base import Row, Transaction, Values
 from sql.records import CredentialRight, FeedProgress, ReleaseCounts, TransferBacklog
 from sql.repositories.base import NO_LIMIT, Repository
@@ -27,7 +27,6 @@ EVENT_BATCH = 10_000
 _LINKED: CountKey = ("event", "linked")
 _DELETED_LINK: CountKey = ("event", "forgotten")
 """A current link that was deleted; it has no event of its own, so `count_deleted_links` counts it."""
-_LAST_DAY = "9999-12-31"
 
 
 class StatisticsRepository(Repository):
@@ -76,7 +75,7 @@ class StatisticsRepository(Repository):
         A day without any is left out.
         """
         found: dict[date, Counter[CountKey]] = {}
-        for (_, day, source, name), count in self._counts(organisation_id, since.isoformat(), _LAST_DAY).items():
+        for (_, day, source, name), count in self._counts(organisation_id, DAY_LENGTH, since.isoformat()).items():
             if day >= since.isoformat():
                 found.setdefault(date.fromisoformat(day), Counter())[source, name] += count
         return found
@@ -89,11 +88,17 @@ class StatisticsRepository(Repository):
         Args:
             organisation_id: The organisation; empty for refused sign-ins at none that is known.
             length: The number of characters of a day (UTC) that make a period: 4 for years, 7 for months, 10 for days.
-            since: The first day.
+            since: The first day of a period.
         """
         self._add_events(organisation_id, leave=EVENT_BATCH)
-        days = {"since": since.isoformat(), "until": _LAST_DAY}
-        stored = self.engine.fetch_all("list_counts_by_period", organisation=organisation_id, length=length, **days)
+        stored_length = DAY_LENGTH if length == DAY_LENGTH else MONTH_LENGTH
+        stored = self.engine.fetch_all(
+            "list_counts_by_period",
+            organisation=organisation_id,
+            length=stored_length,
+            group_length=length,
+            since=since.isoformat()[:stored_length],
+        )
         found: dict[str, Counter[CountKey]] = {}
         counted = 0
         for row in stored:
@@ -114,22 +119,22 @@ class StatisticsRepository(Repository):
             organisation_id: The organisation; empty for those at none that is known.
             since: The first day (UTC); None for all days together.
         """
-        days = {"since": ALL_DAYS, "until": ALL_DAYS}
-        if since is not None:
-            days = {"since": since.isoformat(), "until": _LAST_DAY}
-        found = self.engine.fetch_all("count_refused_sign_ins", organisation=organisation_id, **days)
+        length, first = (ALL_LENGTH, "") if since is None else (DAY_LENGTH, since.isoformat())
+        found = self.engine.fetch_all(
+            "count_refused_sign_ins", organisation=organisation_id, length=length, since=first
+        )
         return Counter({row["name"]: int(row["count"]) for row in found})
 
     def totals(self, organisation_id: str) -> Counter[CountKey]:
         """Return an organisation's counts of all days together."""
         found: Counter[CountKey] = Counter()
-        for (_, _day, source, name), count in self._counts(organisation_id, ALL_DAYS, ALL_DAYS).items():
+        for (_, _day, source, name), count in self._counts(organisation_id, ALL_LENGTH, "").items():
             found[source, name] += count
         return found
 
-    def _counts(self, organisation_id: str, since: str, until: str) -> Counts:
+    def _counts(self, organisation_id: str, length: int, since: str) -> Counts:
         self._add_events(organisation_id, leave=EVENT_BATCH)
-        stored = self.engine.fetch_all("list_counts", organisation=organisation_id, since=since, until=until)
+        stored = self.engine.fetch_all("list_counts", organisation=organisation_id, length=length, since=since)
         counts: Counts = Counter()
         counted = 0
         for row in stored:

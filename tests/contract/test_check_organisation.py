@@ -132,6 +132,15 @@ def test_sign_ins_that_were_refused_lately_are_counted_by_their_reason(path, sto
     assert found["text"] == f"{UNIVERSITY}, refused sign-ins in 30 days: foreign-scope 1, missing-attribute 2"
 
 
+def test_sign_ins_that_the_state_excludes_are_named_without_a_warning(path, store):
+    store.statistics.count_refused_sign_in(UNIVERSITY, "not-admitted", utc_now().date())
+    found = check(path)[1]["refused"]
+
+    assert (found["level"], "not-admitted 1" in found["text"]) == ("info", True)
+    store.statistics.count_refused_sign_in(UNIVERSITY, "foreign-scope", utc_now().date())
+    assert check(path)[1]["refused"]["level"] == "warning"
+
+
 def test_a_stable_id_that_no_sign_in_brought_is_asked_for(path, store):
     file = path.parent / "organisations" / f"{UNIVERSITY}.toml"
     file.write_text(f'stable_id = "subject-id"\n{file.read_text("utf-8")}', "utf-8")

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 import pytest
 
 from resolver_connector.csv_file import read_csv_stream
-from shibboleth.organisation import Organisations, Stage
+from shibboleth.organisation import Organisations, Stage, State
 from sql.counts import add_counts
 from sql.engines.base import queries
 from sql.errors import StoreUnavailable
@@ -310,6 +310,37 @@ def test_a_refusal_is_counted_for_the_organisation_whose_scope_or_file_it_is(sto
     assert store.statistics.refused_sign_ins(POLYTECHNIC) == {"organisation-misconfigured": 1}
 
 
+@pytest.mark.parametrize(
+    ("state", "status", "counted"),
+    [
+        (State.HIDDEN, 403, {"not-admitted": 1}),
+        (State.PILOT, 403, {"not-admitted": 1}),
+        (State.CLOSED, 200, {"linking-closed": 1}),
+        (State.OPEN, 200, {}),
+    ],
+)
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_people_whom_the_state_excludes_are_counted_and_the_state_is_shown(store, state, status, counted):
+    organisations = Organisations.of([make_organisation(stage=Stage.TEST, state=state)])
+    client = make_orcid_client("https://sandbox.orcid.org")
+    app = make_app(make_web_app(store, client, Clock(), organisations, admin_access=STAFF))
+    make_link(store, "linked@yliopisto.example")
+    admin = WebClient(app, "admin@yliopisto.example")
+
+    assert WebClient(app, "other@yliopisto.example").get("/me").status == status
+    for known in (WebClient(app, "linked@yliopisto.example"), admin):
+        assert known.get("/me").status == 200
+
+    assert store.statistics.refused_sign_ins(UNIVERSITY) == counted
+    page = admin.get("/operator/statistics").text
+    assert f"<td>{state}</td>" in page
+    for code in counted:
+        assert f"<code>{code}</code>" in page
+    assert rows_of(admin.get("/operator/statistics.csv"))[UNIVERSITY, "total"]["state"] == state
+    (content,) = json.loads(admin.get("/operator/statistics.json").body)["organisations"]
+    assert content["state"] == state
+
+
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_refused_sign_ins_are_counted_up_to_a_limit_and_never_in_the_way(store, web_app, monkeypatch):
     context = replace(web_app.context, limits=Limits(refused_sign_ins=DailyLimit(2)))
@@ -329,9 +360,9 @@ def test_refused_sign_ins_are_counted_up_to_a_limit_and_never_in_the_way(store, 
 @pytest.mark.parametrize("query", ["list_counts_by_period", "count_refused_sign_ins"])
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_statistics_read_the_counts_of_one_organisation_by_their_key(store, query):
-    values = {"organisation": "o", "since": "", "until": "", "length": 7}
+    values = {"organisation": "o", "since": "", "length": 7, "group_length": 7}
 
     plan = [row["detail"] for row in driver_of(store).execute("explain query plan " + queries()[query], values)]
 
-    assert any("daily_counts" in step and "(organisation=? AND day>? AND day<?)" in step for step in plan)
+    assert any("period_counts" in step and "(organisation=? AND length=? AND period>?)" in step for step in plan)
     assert not any(step.startswith("SCAN") or "events" in step.split()[1:2] for step in plan)

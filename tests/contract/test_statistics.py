@@ -16,7 +16,7 @@ from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, att
 MAIJA = "maija@yliopisto.example"
 DAY = timedelta(days=1)
 LONG_AGO = date(2000, 1, 1)
-TABLES = ("daily_counts", "counted_events", "incidents")
+TABLES = ("period_counts", "counted_events", "incidents")
 
 
 def attempt(word):
@@ -198,7 +198,7 @@ def test_the_tables_of_counts_have_no_room_for_a_name(store):
     store.statistics.update_counts()
 
     for query, values in (
-        ("list_counts", {"organisation": UNIVERSITY, "since": "", "until": "9999"}),
+        ("list_counts", {"organisation": UNIVERSITY, "length": 10, "since": ""}),
         ("list_transfer_backlogs", {}),
     ):
         told = str(
@@ -216,7 +216,7 @@ def test_the_tables_of_counts_have_no_room_for_a_name(store):
         ("list_transfer_backlogs", {}, "deliveries_by_state"),
         ("count_releases_by_state", {"organisation": "o"}, "COVERING INDEX links_by_release"),
         ("list_feed_progress", {}, "organisation=? AND number>?"),
-        ("list_counts", {"organisation": "o", "since": "a", "until": "b"}, "organisation=? AND day>? AND day<?"),
+        ("list_counts", {"organisation": "o", "length": 10, "since": "a"}, "organisation=? AND length=? AND period>?"),
     ],
 )
 def test_no_query_of_counts_scans_links_or_events(store, query, values, index):

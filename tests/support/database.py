@@ -33,7 +33,7 @@ TABLES = (
         "organisations",
         "events",
     ),
-    *("daily_counts", "counted_events", "credential_rights", "incidents", "identity_providers"),
+    *("period_counts", "counted_events", "credential_rights", "incidents", "identity_providers"),
     *("deliveries", "circuit_breakers", "acknowledgements", "erasures", "mails", "read_events", "pending_removals"),
     *("status_rounds", "orcid_tokens"),
 )

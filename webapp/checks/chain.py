@@ -16,9 +16,13 @@ from webapp.checks.result import CheckResult, Level
 from webapp.checks.store import STORE_FIXES
 from webapp.config.loader import Config
 from webapp.config.organisation import OrganisationSettings
+from webapp.linking.admission import LinkingClosed, NotAdmitted
+from webapp.pages.problems import PROBLEMS
 
 _RECENT = timedelta(days=30)
 """Look-ups and refused sign-ins that are older count as none."""
+BY_STATE = {PROBLEMS[each].code for each in (NotAdmitted, LinkingClosed)}
+"""Codes of sign-ins that are refused because of the organisation's state, as they should be."""
 
 
 def check_chain(
@@ -121,8 +125,13 @@ def _refused_sign_ins(organisation: Organisation, store: Store, now: datetime) -
     if refused:
         counts = ", ".join(f"{code} {count}" for code, count in sorted(refused.items()))
         text = f"{organisation.id}, refused sign-ins in {_RECENT.days} days: {counts}"
-        fix = "tell the organisation what its Identity Provider has to release; docs/problems.md explains each code"
-        yield CheckResult(Level.WARNING, "refused", text, fix, {"id": organisation.id, **refused})
+        details = {"id": organisation.id, **refused}
+        if refused.keys() <= BY_STATE:
+            fix = "nothing, if its people are to wait; docs/piloting.md explains the states"
+            yield CheckResult(Level.INFO, "refused", text, fix, details)
+        else:
+            fix = "tell the organisation what its Identity Provider has to release; docs/problems.md explains each code"
+            yield CheckResult(Level.WARNING, "refused", text, fix, details)
 
 
 def _look_ups(settings: OrganisationSettings, store: Store, now: datetime) -> Iterator[CheckResult]:

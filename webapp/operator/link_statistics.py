@@ -205,5 +205,8 @@ def _published(counts: Iterable[int]) -> Iterator[int | None]:
 def _keys(unit: Unit, first: str, last: date) -> Iterator[str]:
     # Each period from the first one to the one of the last day
     day, length = date.fromisoformat(f"{first}-01-01"[:10]) if first else last, KEY_LENGTHS[unit]
-    keys = dict.fromkeys((day + timedelta(days=number)).isoformat()[:length] for number in range((last - day).days + 1))
-    yield from keys
+    if unit is Unit.DAY:
+        yield from ((day + timedelta(days=number)).isoformat() for number in range((last - day).days + 1))
+    else:
+        months = range(day.year * 12 + day.month - 1, last.year * 12 + last.month)
+        yield from dict.fromkeys(f"{month // 12}-{month % 12 + 1:02}"[:length] for month in months)

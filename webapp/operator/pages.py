@@ -47,7 +47,7 @@ STATES = {
     State.OPEN: gettext_noop("open to all its people"),
     State.CLOSED: gettext_noop("closed: no new connections"),
 }
-"""Messages of the catalogues for the states of an organisation."""
+"""Messages of the catalogues for the states of an organisation, as sentences."""
 DELIVERY_STATES = {
     "waiting": gettext_noop("waiting"),
     "done": gettext_noop("arrived"),

@@ -10,7 +10,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from resolver_connector.csv_file import write_csv
-from shibboleth.organisation import Organisation
+from shibboleth.organisation import Organisation, State
+from webapp.i18n.language import gettext_noop
 from webapp.log import log
 from webapp.operator.link_statistics import (
     MEASURES,
@@ -31,8 +32,24 @@ if TYPE_CHECKING:
 SHOWN_DAYS, SHOWN_MONTHS = 31, 24
 """How many days or months the page shows; files have all."""
 REFUSED_DAYS = 30
+STATES = {
+    State.HIDDEN: gettext_noop("hidden"),
+    State.PILOT: gettext_noop("pilot"),
+    State.OPEN: gettext_noop("open"),
+    State.CLOSED: gettext_noop("closed"),
+}
+"""Messages of the catalogues for the states of an organisation, as words."""
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="statistics"'}
-_TITLES = ("organisation", "name", "period", *(each.name for each in MEASURES), "current", "researchers", "share")
+_TITLES = (
+    "organisation",
+    "name",
+    "state",
+    "period",
+    *(each.name for each in MEASURES),
+    "current",
+    "researchers",
+    "share",
+)
 
 
 def statistics(context: AppContext, request: PageRequest) -> Page:
@@ -56,6 +73,7 @@ def statistics(context: AppContext, request: PageRequest) -> Page:
         "units": [each for each in Unit if each is not Unit.ALL],
         "statistics": found,
         "whole": whole,
+        "states": STATES,
         "measures": MEASURES,
         "chart_rows": chart_rows(MEASURES, whole.periods),
         "refused": refused,
@@ -137,7 +155,9 @@ def _file(found: Sequence[LinkStatistics], unit: Unit, request: PageRequest) -> 
 
 def _json(one: LinkStatistics) -> dict[str, Any]:
     organisation = one.organisation
-    said = {"organisation": organisation.id, "names": dict(organisation.names)} if organisation else {}
+    said: dict[str, Any] = {}
+    if organisation:
+        said = {"organisation": organisation.id, "names": dict(organisation.names), "state": organisation.state}
     return {
         **said,
         "researchers": one.researchers,
@@ -153,7 +173,7 @@ def _period_json(period: PeriodStatistics) -> dict[str, int | None]:
 
 def _rows(one: LinkStatistics) -> Iterator[list[str]]:
     organisation = one.organisation
-    whose = [organisation.id, organisation.name("en")] if organisation else ["*", ""]
+    whose = [organisation.id, organisation.name("en"), organisation.state] if organisation else ["*", "", ""]
     for each in [*(period for period in one.periods if period.key), one.totals]:
         numbers = [*(each.counts[measure.name] for measure in MEASURES), each.current, one.researchers]
         # Of several organisations, the share at the end alone compares links and researchers of the same ones

@@ -370,7 +370,7 @@ TABLES_WITHOUT_PERSON: Mapping[str, str] = MappingProxyType(
         "status_rounds": "how many requests were sent to ORCID's public API",
         "identity_providers": "through which Identity Providers people came, and on which day last",
         "circuit_breakers": "how an organisation's interfaces work",
-        "daily_counts": "how often something happened on a day",
+        "period_counts": "how often something happened on a day, in a month, and at all",
         "counted_events": "how far the audit has been counted",
         "credential_rights": "when the rights of an organisation's credentials were used",
         "incidents": "what went wrong, by the number on the page; not for whom",

@@ -471,6 +471,8 @@ REFUSED_SIGN_INS = (
     SeveralValues,
     ForeignScope,
     BrokenAttribute,
+    NotAdmitted,
+    LinkingClosed,
 )
 """Why a person who has signed in at an Identity Provider is refused; the operator sees how often that happens."""
 
