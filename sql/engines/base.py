@@ -195,10 +195,8 @@ def unstorable(values: Values) -> str | None:
     Such a value is text with a NUL character or half a surrogate pair.
     """
     for name, value in values.items():
-        if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
+        if not isinstance(value, str):
+            continue
+        if "\0" in value or (not value.isascii() and any("\ud800" <= each <= "\udfff" for each in value)):
             return name
     return None
-
-
-def _is_unicode(value: str) -> bool:
-    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)

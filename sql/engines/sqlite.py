@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
+from typing import Self
 from urllib.parse import quote
 
 from sqlite_utils import Database
@@ -46,19 +47,22 @@ REASONS = {
 """What SQLite's primary result codes mean for the operator (https://www.sqlite.org/rescode.html)."""
 
 
-@contextmanager
-def _store_errors() -> Iterator[None]:
-    try:
-        yield
-    # `from None`: a driver's message may quote the values of a row
-    except sqlite3.IntegrityError:
-        raise ConstraintViolation from None
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        raise StoreUnavailable(REASONS.get(code, f"the database answered with SQLite's code {code}")) from None
+class _StoreErrors:
+    """Context in which SQLite's errors are raised as those of the store."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        # `from None`: a driver's message may quote the values of a row
+        if isinstance(error, sqlite3.IntegrityError):
+            raise ConstraintViolation from None
+        if isinstance(error, sqlite3.Error):
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+            raise StoreUnavailable(REASONS.get(code, f"the database answered with SQLite's code {code}")) from None
 
 
-class SqliteSession(Transaction):
+class SqliteSession(_StoreErrors, Transaction):
     """Runs named statements on one connection."""
 
     def __init__(self, database: Database) -> None:
@@ -105,14 +109,13 @@ class Sqlite(Engine):
 
         It is closed when the thread ends or the engine is closed.
         """
-        with _store_errors():
+        with _StoreErrors():
             yield self._database()
 
-    @contextmanager
-    def session(self) -> Iterator[SqliteSession]:
+    def session(self) -> SqliteSession:
         """Run statements, each as a transaction of its own."""
-        with _store_errors():
-            yield SqliteSession(self._database())
+        with _StoreErrors():
+            return SqliteSession(self._database())
 
     def _database(self) -> Database:
         if not hasattr(self._local, "database"):
@@ -149,7 +152,7 @@ class Sqlite(Engine):
         if unstorable(values):
             yield iter(())
             return
-        with _store_errors(), closing(self._open()) as database:
+        with _StoreErrors(), closing(self._open()) as database:
             yield _rows(database, queries()[query], values)
 
     @contextmanager
@@ -243,5 +246,5 @@ class Sqlite(Engine):
 
 
 def _rows(database: Database, text: str, values: Values) -> Iterator[Row]:
-    with _store_errors():
+    with _StoreErrors():
         yield from database.execute(text, dict(values))
