@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from threading import BoundedSemaphore
 from time import monotonic
-from wsgiref.types import StartResponse
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from resolver_connector.attested.bulk import MAX_BULK_BYTES, BulkRequest, bulk
 from resolver_connector.attested.listing import ListRequest, is_listed, person_json, write_links
@@ -90,6 +90,8 @@ __all__ = ["PUBLIC_ROUTES", "ROUTES", "Connector", "Route"]
 MERGED_REFRESH = 5.0
 """Seconds after which the merged organisations, whose credentials have ended, are read again."""
 
+_ROUTE = "orcid_connect.route"
+"""The key of a request's route in its WSGI environment."""
 _log = logging.getLogger("orcid-connect")
 
 
@@ -130,7 +132,7 @@ class Connector:
         self.openapi_response = openapi_response()
         self.feed = Feed(store, registry, snapshot_slots or BoundedSemaphore(MAX_SNAPSHOTS))
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
         try:
             status, headers, body = self._dispatch(environ)
@@ -166,10 +168,11 @@ class Connector:
         start_response(STATUS_LINES[status], [*headers])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else body
 
-    def _dispatch(self, environ: Environ) -> Response:
+    def _dispatch(self, environ: WSGIEnvironment) -> Response:
         path = request_path(environ)
         method = environ["REQUEST_METHOD"]
         if public := PUBLIC_ROUTES.get(path):
+            environ[_ROUTE] = path
             if method not in {"GET", "HEAD"}:
                 raise MethodNotAllowed(("GET", "HEAD"))
             return public(self)
@@ -177,6 +180,7 @@ class Connector:
         methods = ROUTES.get(route_path)
         if methods is None:
             raise NotFound
+        environ[_ROUTE] = route_path
         route = methods.get(method)
         if route is None:
             raise MethodNotAllowed(methods)
@@ -244,13 +248,9 @@ def _route_path(method: str, path: str) -> str:
 
 
 def requested_route(environ: Environ) -> str:
-    """Return the route of a request, for the metrics."""
-    with suppress(BadRequest):
-        path = request_path(environ)
-        route_path = _route_path(environ["REQUEST_METHOD"], path)
-        if path in PUBLIC_ROUTES or route_path in ROUTES:
-            return route_path
-    return OTHER_ROUTE
+    """Return the route of a request that was answered, for the metrics."""
+    route: str = environ.get(_ROUTE, OTHER_ROUTE)
+    return route
 
 
 def _get_person(connector: Connector, client: Client, environ: Environ, path: str) -> Response:

@@ -22,6 +22,9 @@ INTERVAL = 24 * 3600.0
 RETRY_INTERVAL = 3600.0
 """Seconds after a failure to record a use before it is recorded again."""
 
+_Use = tuple[str, str, Right]
+"""An organisation's id, the name of a credential, and the right."""
+
 _log = logging.getLogger("orcid-connect")
 
 
@@ -46,15 +49,15 @@ class CredentialUses:
         ]
         self._clock = clock
         self._timer = timer
-        self._due: dict[CredentialRight, float] = {}
-        self._pending: deque[CredentialRight] = deque()
+        self._due: dict[_Use, float] = {}
+        self._pending: deque[_Use] = deque()
         self._lock = Lock()
         self._thread: Thread | None = None
         self._registered = False
 
     def add(self, client: Client, right: Right) -> None:
         """Record the use of a right unless it was recorded in the last day."""
-        use = CredentialRight(client.organisation.id, client.credential, right)
+        use = client.organisation.id, client.credential, right
         now = self._timer()
         if now < self._due.get(use, 0.0):
             return
@@ -85,7 +88,7 @@ class CredentialUses:
                 if not self._registered:
                     self._store.statistics.register_credential_rights(self._configured, today)
                     self._registered = True
-                self._store.statistics.record_credential_use(use, today)
+                self._store.statistics.record_credential_use(CredentialRight(*use), today)
             except StoreUnavailable as error:
                 self._due[use] = self._timer() + RETRY_INTERVAL
                 _log.warning("credential-use-not-recorded", extra={"facts": {"reason": str(error)}})
