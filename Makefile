@@ -17,7 +17,7 @@ DEBIAN := apache2 libapache2-mod-shib shibboleth-sp-utils libapache2-mod-wsgi-py
 	postgresql slapd ldap-utils chromium chromium-driver fonts-noto-core \
 	rhino velocity libguava-java libspring-context-java libcommons-dbcp2-java libpostgresql-jdbc-java \
 	libxerial-sqlite-jdbc-java libxml2-utils default-jdk-headless \
-	php-cgi php-cli php-mbstring php-xml simplesamlphp prometheus fail2ban haproxy
+	php-cgi php-cli php-mbstring php-xml simplesamlphp prometheus fail2ban haproxy memcached
 
 # Tests start Python some hundred times: compiled modules are kept, whatever the caller's environment says
 unexport PYTHONDONTWRITEBYTECODE

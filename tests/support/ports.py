@@ -11,6 +11,12 @@ import socket
 LOWEST_PORT, HIGHEST_PORT = 20_000, 30_000
 
 
+def accepts_connections(port: int) -> bool:
+    """Return whether a process listens on a loopback port."""
+    with socket.socket() as attempt:
+        return attempt.connect_ex(("127.0.0.1", port)) == 0
+
+
 def free_port() -> int:
     """Return a loopback port on which no process listens.
 

@@ -13,9 +13,11 @@ import pytest
 
 from demo.orcid.people import PEOPLE
 from sql.store import open_store
+from tests.support.docs import DOCS, blocks, under
+from tests.support.ports import accepts_connections, free_port
 from tests.support.processes.servers import UnixConnection
 from tests.support.service import serve_app
-from tests.support.system.client import HttpBrowser
+from tests.support.system.client import HttpBrowser, form_of
 from tests.support.system.failover import RESULT, TIMEOUT, Load, link_in, restarted
 from tests.support.system.nodes import READY, running_nodes
 from tests.support.system.people import SAIMAA, token_of
@@ -138,7 +140,44 @@ def test_when_a_node_is_gone_its_people_sign_in_on_the_other(nodes, browser):
     assert browser.cookies[NODE_COOKIE] == "node2"
 
 
-# The last one: afterwards there is no standby
+def use_memcached(nodes, host):
+    """Have the nodes share a session store, as the operator's page says."""
+    page = (DOCS / "operator" / "nodes.md").read_text("utf-8")
+    (block,) = blocks(under(page, "Sessions of the Service Provider"), "xml")
+    for each in nodes.nodes:
+        for name in ("apache", "shibd"):
+            each.stack.end(name)
+        (each.stack.logs / "error.log").unlink()
+        file = each.stack.directory / "shibboleth" / "shibboleth2.xml"
+        text = re.sub("<OutOfProcess .*/>", block.replace("192.0.2.31:11211", host), file.read_text("utf-8"))
+        file.write_text(text.replace('postData="ss:mem"', 'postData="ss:shared"'), "utf-8")
+        each.stack.start_shibd()
+        each.stack.start_apache()
+    nodes.wait_for_states(lambda states: set(states.values()) == {"UP"})
+
+
+# The last two: afterwards the nodes share a store of sessions, and there is no standby
+
+
+def test_a_session_and_a_form_of_one_node_are_known_to_the_other_through_memcached(nodes):
+    port = free_port()
+    nodes.stack.start("memcached", "memcached", "--listen=127.0.0.1", f"--port={port}")
+    nodes.stack.wait_for("memcached", lambda: accepts_connections(port))
+    use_memcached(nodes, f"127.0.0.1:{port}")
+
+    with HttpBrowser(nodes.stack) as person:
+        go_to(person, "node1")
+        form = {"token": "of another session"}
+        asked = person.post(f"{nodes.stack.base_url}/me/start", data=form, timeout=TIMEOUT)
+        answer = person.answer_for("onni", asking=asked)
+        go_to(person, "node2")
+        kept = form_of(person.submit(answer))
+        go_to(person, "node1")
+        page = person.visit("/me", allow_redirects=False)
+
+    assert (kept.action, kept.fields["token"]) == (f"{nodes.stack.base_url}/me/start", "of another session")
+    assert page.status_code == 200
+    assert person.cookies[NODE_COOKIE] == "node1"
 
 
 def test_failover(nodes, browser):
