@@ -1,8 +1,4 @@
-"""The commands of the operator's pages that back up, restore, compare and remove are run as they stand.
-
-The account, the init system and the directories of a Debian system are stood in for: `runuser` runs what it is given,
-`systemctl` notes what it is told, and `/var`, `/etc` and `/root` lie below a directory of the test.
-"""
+"""The commands of the operator's pages that back up, restore, compare and remove are run as they stand."""
 
 from __future__ import annotations
 
@@ -10,22 +6,17 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
-from contextlib import contextmanager
 
 import psycopg
 import pytest
-from cryptography.fernet import Fernet
 
 from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
 from resolver_connector.orcid.sealing import TokenPair, TokenSealer
 from shibboleth.orcid_id import Registry
 from sql.records import OrcidToken
-from sql.store import open_store
-from tests.support.configuration import write, write_secret
-from tests.support.docs import DOCS, OPERATOR_PAGES, ROOT, blocks, under
+from tests.support.configuration import write
+from tests.support.docs import OPERATOR_PAGES, blocks, under
 from tests.support.factories import (
     CLIENT_ID,
     NOON,
@@ -36,97 +27,13 @@ from tests.support.factories import (
     make_orcid_id,
     make_organisation,
 )
-from tests.support.init import run_init
+from tests.support.operator_machine import TOKEN_KEY, UNIVERSITY, Machine
 from tests.support.postgres import Server
 from tests.support.service import ask
-from webapp.config.loader import load
 
-UNIVERSITY = "example-org"
-PAGES = OPERATOR_PAGES
-"""The operator's pages, in which each heading that is followed here is there once."""
 TOKEN = "t" * 40
 CREDENTIALS = Credentials([(Bearer(TOKEN), make_client(make_organisation(UNIVERSITY)))])
-TOKEN_KEY = Fernet.generate_key().decode()
 SEALER, PAIR = TokenSealer([TOKEN_KEY]), TokenPair("an-access-token", "a-refresh-token")
-STAND_INS = {
-    "runuser": 'shift 3\nexec "$@"\n',
-    "systemctl": 'echo "$*" >> "$NOTES"\n',
-    "install": '[ "$1" = -g ] && shift 2\nexec /usr/bin/install "$@"\n',
-    "orcid-connect": f'exec {sys.executable} -m webapp "$@"\n',
-}
-
-
-class Machine:
-    """A place where the page was followed up to the database."""
-
-    def __init__(self, directory, **environ):
-        self.directory = directory
-        self.notes = directory / "notes"
-        self.config = directory / "etc/orcid-connect/orcid-connect.toml"
-        self.environ = {
-            "PATH": f"{directory}/bin:{os.environ['PATH']}",
-            "NOTES": str(self.notes),
-            "PYTHONPATH": str(ROOT),
-            "ORCID_CONNECT_CONFIG": str(self.config),
-            **environ,
-        }
-        for place in ("bin", "root", "var/lib/orcid-connect", "var/backups/orcid-connect"):
-            (directory / place).mkdir(parents=True, exist_ok=True)
-        for name, script in STAND_INS.items():
-            write(directory / "bin" / name, f"#!/bin/sh\n{script}").chmod(0o755)
-
-    def configure(self, url=None, **secrets):
-        """Install the files of a new service, with another store where one is named."""
-        shutil.copytree(run_init(self.directory / "new") / "etc/orcid-connect", self.config.parent, dirs_exist_ok=True)
-        service = self.here(self.config.read_text("utf-8"))
-        if url is not None:
-            service = re.sub(
-                r"^url = .*$", f'url = "{url}"\npassword = "file:secrets/store-password"', service, flags=re.MULTILINE
-            )
-        write(self.config, service)
-        organisation = (DOCS / "operator/organisations/example-org.toml").read_text("utf-8")
-        write(self.config.parent / "organisations/example-org.toml", organisation)
-        for name in ("orcid-client-secret", "example-org-idp"):
-            write_secret(self.config.parent / "secrets" / name, name + "x" * 32)
-        for name, secret in {**secrets, "orcid_token_key": TOKEN_KEY}.items():
-            write_secret(self.config.parent / "secrets" / name.replace("_", "-"), secret)
-        self.run("orcid-connect migrate")
-
-    def here(self, text):
-        """Give a text in which the system's directories are this place's."""
-        return re.sub(r"(?<![\w.])/(?=(?:var|etc|root)/)", f"{self.directory}/", text)
-
-    def commands(self, heading, kind="sh"):
-        """Give the commands under a heading of the pages."""
-        (commands,) = blocks(under(PAGES, heading), kind)
-        return self.here(commands)
-
-    def follow(self, heading, kind="sh", fails=0):
-        """Run the commands under a heading of the pages, and give what they say."""
-        return self.run(self.commands(heading, kind), fails)
-
-    def run(self, commands, fails=0):
-        done = subprocess.run(
-            ["bash", "-c", commands], env=self.environ, cwd="/", capture_output=True, text=True, check=False
-        )
-        assert done.returncode == fails, done.stdout + done.stderr
-        return done.stdout
-
-    @contextmanager
-    def store(self):
-        store = open_store(load(self.config, {}).store.reveal())
-        yield store
-        store.close()
-
-    def kept(self):
-        """Everything that the store promises to keep."""
-        with self.store() as store:
-            assert store.audit.verify(UNIVERSITY) == []
-            return (
-                [*store.links.list_current(UNIVERSITY)],
-                store.changes.list_after(UNIVERSITY, 0, 100),
-                [*store.audit.list_events(UNIVERSITY)],
-            )
 
 
 @pytest.fixture
@@ -359,7 +266,7 @@ def test_a_role_of_an_identity_provider_outlives_the_restoring_of_a_backup(on_po
         on_postgres.follow("Restore PostgreSQL", "sh postgresql")
 
         assert seen == rows() == [("maija@example.org",), ("o'hara@example.org",), ("åke@example.org",)]
-        (commands,) = blocks(under(PAGES, making), "sh postgresql")
+        (commands,) = blocks(under(OPERATOR_PAGES, making), "sh postgresql")
         on_postgres.run(on_postgres.here(re.sub(r"--generate \S+", "", commands)))
         assert seen == rows()
         assert len(on_postgres.kept()[0]) == 3
