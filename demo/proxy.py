@@ -51,7 +51,7 @@ PERSON_PAGE: Final = "/me"
 PEOPLE_PATH: Final = f"{identity_provider.PATH}/people"
 """Where tests rename accounts, or give them to others."""
 SESSION_REQUIRED: Final = (PERSON_PAGE, "/operator")
-"""Paths for which Apache requires a session."""
+"""Paths for which Apache requires a session, and passes its attributes on."""
 UNENCODED: Final = "!$'()*"
 """Characters besides letters, digits and `-._` that mod_shib leaves unencoded."""
 
@@ -107,10 +107,12 @@ class Proxy:
     # The service and its Service Provider
 
     def _service(self, environ: Environ) -> Response:
-        session = self.own_sessions.get(cookie(environ, COOKIE))
-        if session is None and any(is_below(environ["PATH_INFO"], place) for place in SESSION_REQUIRED):
-            return see_other(sign_in_url(SERVICE, environ["REQUEST_URI"]))
-        extra_headers = {PROOF_HEADER: self.configuration.proof, **(headers_for(session) if session else {})}
+        extra_headers = {PROOF_HEADER: self.configuration.proof}
+        if any(is_below(environ["PATH_INFO"], place) for place in SESSION_REQUIRED):
+            session = self.own_sessions.get(cookie(environ, COOKIE))
+            if session is None:
+                return see_other(sign_in_url(SERVICE, environ["REQUEST_URI"]))
+            extra_headers |= headers_for(session)
         return _with_links(forward(environ, self.backends.web, extra_headers))
 
     def _connector(self, environ: Environ) -> Response:

@@ -20,6 +20,7 @@ from sql.errors import StoreUnavailable, UnstorableText
 from webapp.auth.authenticator import Access, Authenticator
 from webapp.auth.cookies import parse_cookies
 from webapp.auth.csrf import check_csrf_token, check_origin
+from webapp.auth.display import DisplayedPerson
 from webapp.i18n.language import ChosenBy, Language, LanguageNegotiator, gettext_noop
 from webapp.linking.admission import LinkingClosed, NotAdmitted
 from webapp.linking.return_address import ReturnAddress, find_return
@@ -123,7 +124,7 @@ class WebApp:
             # Before the sign-in is checked, so that its error pages offer the way back too
             request = self._with_return(request, request.parameter("return"))
             if route.access is Access.ANYONE:
-                request = self._with_visitor(environ, request)
+                request = self._with_displayed_person(environ, request)
             elif route.access is Access.PERSON:
                 if environ["REQUEST_METHOD"] == "HEAD":
                     # What such a page shows may change the state of the link, so it is made only to be seen
@@ -137,7 +138,9 @@ class WebApp:
                 person = self._authenticate(environ, request.now)
                 # Before the request has a person: the error page must not set the cookie whose repetition it reports
                 self.authenticator.check_single_browser_cookie(parse_cookies(environ))
-                request = replace(self._with_language_of(person.organisation, request), optional_person=person)
+                shown = DisplayedPerson(person.name or person.account, person.organisation)
+                request = self._with_language_of(person.organisation, request)
+                request = replace(request, optional_person=person, displayed_person=shown)
             request = replace(request, path_params=path_params, form=read_form(environ, request.query))
             request = self._with_return(request, request.form.get("return", ""))
             request.parameter("lang")
@@ -170,13 +173,11 @@ class WebApp:
         # The page itself says that they cannot link
         self._count_refused_sign_in(LinkingClosed(person.organisation), request.now)
 
-    def _with_visitor(self, environ: Mapping[str, Any], request: PageRequest) -> PageRequest:
-        # A public page says who is signed in, where the front-end server tells; what is wrong with that, `/me` says
-        try:
-            person = self.authenticator.person(environ)
-        except (PermissionError, LookupError, ValueError):
+    def _with_displayed_person(self, environ: Mapping[str, Any], request: PageRequest) -> PageRequest:
+        shown = self.authenticator.displayed_person(parse_cookies(environ), request.now)
+        if shown is None:
             return request
-        return replace(self._with_language_of(person.organisation, request), optional_person=person)
+        return replace(self._with_language_of(shown.organisation, request), displayed_person=shown)
 
     def _authenticate(self, environ: Mapping[str, Any], now: datetime) -> Person:
         try:
@@ -291,6 +292,9 @@ class WebApp:
         response = self._render(answer, request)
         if signed_in and request.browser.new:
             response.add_header("Set-Cookie", authenticator.browser_cookie(request.browser))
+        if signed_in and request.displayed_person is not None:
+            cookie = authenticator.display_cookie(request.displayed_person, request.browser, request.now)
+            response.add_header("Set-Cookie", cookie)
         if request.language_choice.by is ChosenBy.ADDRESS:
             code, stored = request.language.code, authenticator.language(parse_cookies(environ))
             # No cookie before the sign-in; until then the links carry the language
@@ -299,6 +303,8 @@ class WebApp:
         if isinstance(answer, Redirect) and answer.open_attempt_id:
             cookie = authenticator.attempt_cookie(answer.open_attempt_id, int(LIFETIME.total_seconds()))
             response.add_header("Set-Cookie", cookie)
+        if isinstance(answer, Redirect) and answer.signs_out:
+            response.add_header("Set-Cookie", authenticator.expired_display_cookie())
         return response
 
     def _render(self, answer: Page | Redirect | RawResponse, request: PageRequest) -> bottle.HTTPResponse:
@@ -318,6 +324,7 @@ class WebApp:
             **variables,
             "return_query": address.query if address else "",
             "person": request.optional_person,
+            "displayed_person": request.displayed_person,
             "may_link": request.optional_person is None
             or self.context.linking.admission.may_link(request.optional_person),
             "administers": request.optional_person is not None
@@ -344,7 +351,6 @@ def template_globals(service_info: ServiceInfo, context: AppContext, known: Mapp
         "static": context.static,
         "label": context.label,
         "orcid_url": context.orcid_url,
-        "sign_out": f"/Shibboleth.sso/Logout?return={quote(service_info.public_url + '/signed-out', safe='')}",
         "actors": ACTORS,
         "fact_values": FACT_VALUES,
         "support_messages": partial(_support_messages, service_info),

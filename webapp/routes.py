@@ -40,6 +40,7 @@ from webapp.pages.public import (
     landing,
     organisation_address,
     readyz,
+    sign_out,
     signed_out,
     static,
 )
@@ -64,6 +65,7 @@ ROUTES = (
     Route("GET", "/connect", Access.ANYONE, connect),
     Route("GET", "/o/<organisation>", Access.ANYONE, organisation_address),
     Route("GET", "/help", Access.ANYONE, help_page),
+    Route("GET", "/sign-out", Access.ANYONE, sign_out),
     Route("GET", "/signed-out", Access.ANYONE, signed_out),
     Route("GET", "/me", Access.PERSON, me),
     Route("POST", "/me/read", Access.PERSON, read),

@@ -341,7 +341,8 @@ def test_a_refusal_by_a_person_says_nothing_about_orcid(maija, simulator):
 
 
 def test_the_sign_out_ends_the_sps_session_and_says_which_remain(maija):
-    assert SIGN_OUT in links(maija.get("/me"))
+    assert "/sign-out" in links(maija.get("/me"))
+    assert maija.get("/sign-out").location == SIGN_OUT
 
     page = ask(maija.app, "/signed-out")
 

@@ -21,7 +21,6 @@ MAIJA = "maija@yliopisto.example"
 OLD, NEW = "0009-0000-0001-1111", "0009-0000-0003-3337"
 TRANSFER = "idm"
 LANGUAGES = languages()
-PUBLIC = ("/", "/help", "/privacy", "/accessibility")
 
 
 @pytest.fixture(scope="module")
@@ -131,29 +130,7 @@ def test_a_refused_delivery_names_whom_to_contact_and_has_a_text_with_account_an
     assert ("is removed" in message) == removed
 
 
-# Who is signed in
-
-
-@pytest.mark.parametrize("path", PUBLIC)
-def test_a_public_page_shows_who_is_signed_in_with_their_page_and_sign_out(web_app, path):
-    page = WebClient(make_app(web_app), said={"displayName": "Maija Mäkelä"}).get(path)
-
-    assert page.status == 200
-    for part in ("Maija Mäkelä", 'href="/me"', "/Shibboleth.sso/Logout"):
-        assert part in page.text
-
-
-@pytest.mark.parametrize("path", PUBLIC)
-@pytest.mark.parametrize(
-    ("account", "entity_id"),
-    [("", "https://idp.yliopisto.example/idp"), (MAIJA, "https://idp.elsewhere.example")],
-    ids=["no account", "unknown organisation"],
-)
-def test_a_public_page_needs_no_valid_session(web_app, path, account, entity_id):
-    page = WebClient(make_app(web_app), account, entity_id).get(path)
-
-    assert page.status == 200
-    assert "/Shibboleth.sso/Logout" not in page.text
+# Who is an operator
 
 
 @pytest.mark.parametrize("operator", [True, False])

@@ -107,7 +107,7 @@ def test_a_person_gets_one_cookie_once(maija):
     first, second = maija.get("/me"), maija.get("/me")
 
     assert first.header("Set-Cookie").startswith("__Host-orcid-connect=")
-    assert second.header("Set-Cookie") is None
+    assert not [value for name, value in second.headers if name == "Set-Cookie" and value.startswith(f"{OURS}=")]
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_after_the_sign_in_the_language_is_kept(maija):
     ]
     assert language_of(maija.get("/me", HTTP_ACCEPT_LANGUAGE="fi")) == "sv"
     assert language_of(maija.get("/", HTTP_ACCEPT_LANGUAGE="fi")) == "sv"
-    assert maija.get("/me?lang=sv").header("Set-Cookie") is None
+    assert "language" not in maija.get("/me?lang=sv").header("Set-Cookie")
 
 
 def test_the_language_can_be_changed_on_any_page(maija):
@@ -620,7 +620,7 @@ WITH_TOKEN = ("/metrics", "/statistics.csv", "/statistics.json")
 )
 def test_a_public_page_needs_no_session(app, path):
     # What needs a token is not there without one; /connect needs an address to return to
-    assert ask(app, path).status == {"/connect": 400, **dict.fromkeys(WITH_TOKEN, 404)}.get(path, 200)
+    assert ask(app, path).status == {"/connect": 400, "/sign-out": 303, **dict.fromkeys(WITH_TOKEN, 404)}.get(path, 200)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ NO_PAGES = {
     "GET /operator/organisations/<name>/retry": "leads to the organisation's page",
     "POST /operator/organisations/<name>/links": "is a file",
     "GET /operator/organisations/<name>/links": "leads to the organisation's page",
+    "GET /sign-out": "leads to the Service Provider",
     "GET /static/<name>": "is a style sheet or a picture",
     "GET /healthz": "is a word for a monitor",
     "GET /readyz": "is a word for a balancer",

@@ -95,8 +95,13 @@ def test_a_language_chosen_at_the_start_comes_through_the_sign_in_and_a_sign_out
     browser.press("Logga in via din organisation")
     wang.choose_organisation()
     browser.wait_for_heading("Ditt ORCID-id")
+    # A page that needs no session: Apache passes no attribute on here
+    browser.press("Hjälp")
+    browser.wait_for_heading("Hjälp")
+    assert "Inloggad som" in browser.text
     browser.press("Logga ut")
     browser.wait_for_heading("Du har loggat ut från den här tjänsten")
+    assert "Inloggad som" not in browser.text
     browser.open(f"{service.stack.base_url}/me")
 
     browser.wait_for_heading("Choose your organisation")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from shibboleth.organisation import Organisations
 from shibboleth.person import AttributeSource, Encoding, Person, person_from
+from webapp.auth import display
 from webapp.auth.browser import SECRET, Browser
 from webapp.auth.cookies import Cookies, RepeatedCookie, single_value
 
@@ -88,6 +90,24 @@ class Authenticator:
     def attempt_cookie(self, attempt_id: str, seconds: int) -> str:
         """Return the Set-Cookie value that stores the id of an open attempt."""
         return f"{self.attempt_cookie_name}={attempt_id}; Max-Age={seconds}; {self._rules}"
+
+    @property
+    def display_cookie_name(self) -> str:
+        """Name of the cookie from which public pages show who is signed in."""
+        return f"{self.browser_cookie_name}-display"
+
+    def displayed_person(self, cookies: Cookies, now: datetime) -> display.DisplayedPerson | None:
+        """Return whom the display cookie names; None if it is not valid."""
+        value = single_value(cookies, self.display_cookie_name)
+        return display.verify(value, self.browser(cookies), self.organisations, now)
+
+    def display_cookie(self, shown: display.DisplayedPerson, browser: Browser, now: datetime) -> str:
+        """Return the Set-Cookie value of the display cookie, a session cookie."""
+        return f"{self.display_cookie_name}={display.sign(shown, browser, now)}; {self._rules}"
+
+    def expired_display_cookie(self) -> str:
+        """Return the Set-Cookie value that deletes the display cookie."""
+        return f"{self.display_cookie_name}=; Max-Age=0; {self._rules}"
 
     @property
     def _rules(self) -> str:

@@ -105,6 +105,15 @@ def help_page(context: AppContext, request: PageRequest) -> Page:
     return Page("help.html", {"orcid_unavailable": context.linking.orcid_status.recently_failed(request.now)})
 
 
+def sign_out(context: AppContext, _request: PageRequest) -> Redirect:
+    """Delete the display cookie and redirect to the SP's logout.
+
+    In this order, because a logout that continues at the Identity Provider may not return.
+    """
+    query = urlencode({"return": f"{context.public_url}/signed-out"})
+    return Redirect(f"/Shibboleth.sso/Logout?{query}", signs_out=True)
+
+
 def signed_out(_context: AppContext, _request: PageRequest) -> Page:
     """Show the page after a sign-out."""
     return Page("signed_out.html")

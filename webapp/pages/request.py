@@ -12,6 +12,7 @@ from shibboleth.person import Person
 from sql.records import PersonStatus
 from webapp.auth.browser import Browser
 from webapp.auth.cookies import OWS
+from webapp.auth.display import DisplayedPerson
 from webapp.i18n.language import ChosenBy, Language, LanguageChoice
 from webapp.linking.return_address import ReturnAddress
 
@@ -45,6 +46,8 @@ class PageRequest:
     person_status: PersonStatus = PersonStatus(None)  # noqa: RUF009 - a frozen value
     """The person's link and its deliveries, after a link of the account's earlier holder was ended."""
     path: str = "/"
+    displayed_person: DisplayedPerson | None = None
+    """Who is signed in; on public pages according to the display cookie, so that nothing may depend on it."""
     open_attempt_id: str = ""
     """From the attempt cookie: an attempt that the user may still confirm."""
     return_address: ReturnAddress | None = None
@@ -102,6 +105,8 @@ class Redirect:
     """A path of this service, or a whole URL."""
     open_attempt_id: str = ""
     """The attempt to keep in the attempt cookie; none where empty."""
+    signs_out: bool = False
+    """Whether the display cookie is deleted."""
 
 
 @dataclass(frozen=True, slots=True)
