@@ -6,7 +6,6 @@ import base64
 import json
 import re
 import shlex
-import shutil
 import subprocess
 from itertools import product
 from pathlib import Path
@@ -47,7 +46,7 @@ from tests.support.idp.handout import (
     TOKEN,
     run,
 )
-from tests.support.init import run_init
+from tests.support.init import add_example, run_init
 from tests.support.service import ORGANISATIONS, ask, serve_app
 
 BEANS = "{http://www.springframework.org/schema/beans}"
@@ -866,9 +865,7 @@ PAGE = (docs.DOCS / "identity-provider.md").read_text("utf-8")
 def of_the_examples(handout_directory):
     """Hand out for the organisation of the operator's page, and give README.txt."""
     etc = run_init(handout_directory / "operator") / "etc/orcid-connect"
-    file = etc / "organisations/example-org.toml"
-    shutil.copy(docs.DOCS / "operator/organisations/example-org.toml", file)
-    write_secret(etc / "secrets/example-org-idp", "x" * 32)
+    file = add_example(etc)
     lines = [f"{name} = {json.dumps(value)}" for name, value in {**LDAP, "filter": FILTER}.items()]
     file.write_text(file.read_text() + "\n[[transfer]]\n" + "\n".join(lines) + "\n")
     write_secret(etc / "secrets/directory.password", "d" * 40)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -170,15 +169,12 @@ def test_a_run_that_fails_half_way_leaves_nothing(tmp_path, monkeypatch, exists)
     directory = tmp_path / "new"
     if exists:
         directory.mkdir()
-    renamed, rename = [], Path.rename
 
-    def fail_at_the_third(path, target):
-        if len(renamed) > 1:
-            raise OSError(28, "No space left on device", str(target))
-        renamed.append(target)
-        return rename(path, target)
+    def fails(*_):
+        # The configuration and secrets are written by then
+        raise OSError(28, "No space left on device", "random")
 
-    monkeypatch.setattr(init_command.Path, "rename", fail_at_the_third)
+    monkeypatch.setattr(init_command, "make_key_pair", fails)
     done = run(directory)
 
     assert (done.exit_code, "No space left on device" in done.output) == (1, True)

@@ -107,6 +107,40 @@ def test_the_first_organisation_of_a_new_service_can_be_added(etc, invoke, metad
     assert [one.id for one in load(etc / "orcid-connect.toml", {}).organisations] == [NEW]
 
 
+def test_an_organisation_without_metadata_is_added_by_scope_and_name(etc, invoke):
+    names = ["--name", "fi=Esimerkki", "--name", 'sv="Exempel"']
+
+    done = invoke("add", NEW, "--entity-id", IDP, "--scope", "Esimerkki.example", *names)
+
+    assert done.exit_code == 0, done.output
+    (one,) = (one for one in load(etc / "orcid-connect.toml", {}).organisations if one.id == NEW)
+    assert (one.entity_ids, one.scopes, one.state) == ((IDP,), {"esimerkki.example"}, "hidden")
+    assert dict(one.names) == {"en": "Esimerkki", "fi": "Esimerkki", "sv": '"Exempel"'}
+    assert "metadata" not in done.output.partition("Now:")[0]
+
+
+@pytest.mark.parametrize(
+    ("service", "reload_line"),
+    [
+        ({}, "systemctl try-reload-or-restart orcid-connect-web orcid-connect-connector orcid-connect-deliver"),
+        (
+            {"front": "variables", "front_proof": None},
+            "touch -c {0}/connect.wsgi {0}/connector.wsgi; systemctl try-reload-or-restart orcid-connect-deliver",
+        ),
+    ],
+)
+def test_the_steps_have_commands_that_can_be_pasted(etc, invoke, service, reload_line):
+    write_configuration(etc, service=service)
+
+    done = invoke("add", NEW, "--entity-id", IDP, "--scope", "esimerkki.example", "--name", "en=Example")
+    disabled = invoke("disable", NEW)
+
+    own = f"runuser -u orcid-connect -- orcid-connect --config {etc}/orcid-connect.toml check"
+    commands = [line.strip() for line in done.output.splitlines() if line.startswith("       ")]
+    assert commands == [own, reload_line.format(etc), f"{own} --organisation {NEW}"]
+    assert disabled.output.splitlines()[-2:] == [f"  {reload_line.format(etc)}", f"  {own} --running"]
+
+
 HOSTILE = "&quot;]&#10;[[credential]]&#10;name = &quot;x&quot; \\u0022 \x7f &apos;&apos;&apos; \U0001f393 " + "\\" * 3
 
 
@@ -157,6 +191,11 @@ REFUSED = {
     "a server that is not there": lambda metadata: [NEW, *metadata(), "--metadata", "https://127.0.0.1:9/m.xml"],
     "no scope": lambda metadata: [NEW, *metadata(idp(scopes=()))],
     "no name": lambda metadata: [NEW, *metadata(idp(names={"de": "Beispiel"}))],
+    "a test account of another organisation": lambda metadata: [NEW, *metadata(), "--test-account", "x@y.example"],
+    "metadata and a scope": lambda metadata: [NEW, *metadata(), "--scope", "a.example", "--name", "en=A"],
+    "a scope without a name": lambda _metadata: [NEW, "--entity-id", IDP, "--scope", "a.example"],
+    "a scope that is none": lambda _metadata: [NEW, "--entity-id", IDP, "--scope", "a b", "--name", "en=A"],
+    "a name in no language": lambda _metadata: [NEW, "--entity-id", IDP, "--scope", "a.example", "--name", "A"],
     "an id that is a path": lambda metadata: ["../esimerkki", *metadata()],
     "an unknown right": lambda metadata: [NEW, *metadata(), "--credential", "cris=everything"],
     "a credential of the same name": lambda metadata: [NEW, *metadata(), "--credential", "idp=feed"],
@@ -275,18 +314,21 @@ def serve_metadata(tls, monkeypatch):
     return lambda behave: serving(behave, context)
 
 
-def test_metadata_is_fetched_by_https(invoke, metadata, serve_metadata):
-    options = metadata()
-    data = options[1].read_bytes()
+def test_metadata_is_fetched_by_https_from_the_address_in_the_configuration(etc, invoke, metadata, serve_metadata):
+    _, path, *options = metadata()
+    data = path.read_bytes()
 
     def behave(request):
         head(request, length=len(data), kind="application/samlmetadata+xml")
         request.wfile.write(data)
 
-    with serve_metadata(behave) as (address, _):
-        done = invoke("add", NEW, *options, "--metadata", f"{address}/metadata.xml")
+    with serve_metadata(behave) as (address, _), (etc / "orcid-connect.toml").open("a") as file:
+        file.write(f'\n[service_provider]\nmetadata_url = "{address}/metadata.xml"\n')
+        file.flush()
+        done = invoke("add", NEW, *options)
 
     assert done.exit_code == 0, done.output
+    assert f"check --organisation {NEW} --metadata {address}/metadata.xml\n" in done.output
 
 
 @pytest.fixture

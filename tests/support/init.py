@@ -16,6 +16,8 @@ OPTIONS = {
     "database": "sqlite",
 }
 
+NAMES = ("en=University of Example", "fi=Esimerkin yliopisto", "sv=Exempels universitet")
+
 
 def arguments(directory, **options):
     """Return the arguments of `init`; an option that is None is left out."""
@@ -30,3 +32,14 @@ def run_init(directory, **options):
     done = CliRunner().invoke(main, arguments(directory, **options), input="s" * 36, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return directory
+
+
+def add_example(etc):
+    """Add the organisation of the pages, example-org; return its file."""
+    words = ["organisation", "add", "example-org", "--entity-id", "https://idp.example.org/idp/shibboleth"]
+    words += ["--scope", "example.org", "--test-account", "test@example.org", "--idp-version", "none"]
+    words += [word for each in NAMES for word in ("--name", each)]
+    config = ["--config", str(etc / "orcid-connect.toml")]
+    done = CliRunner().invoke(main, [*config, *words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return etc / "organisations/example-org.toml"

@@ -17,8 +17,8 @@ from cryptography.fernet import Fernet
 
 from sql.store import open_store
 from tests.support.configuration import write, write_secret
-from tests.support.docs import DOCS, OPERATOR_PAGES, ROOT, blocks, under
-from tests.support.init import run_init
+from tests.support.docs import OPERATOR_PAGES, ROOT, blocks, under
+from tests.support.init import add_example, run_init
 from webapp.config.loader import load
 
 UNIVERSITY = "example-org"
@@ -60,12 +60,11 @@ class Machine:
                 r"^url = .*$", f'url = "{url}"\npassword = "file:secrets/store-password"', service, flags=re.MULTILINE
             )
         write(self.config, service)
-        organisation = (DOCS / "operator/organisations/example-org.toml").read_text("utf-8")
-        write(self.config.parent / "organisations/example-org.toml", organisation)
-        for name in ("orcid-client-secret", "example-org-idp"):
-            write_secret(self.config.parent / "secrets" / name, name + "x" * 32)
+        write_secret(self.config.parent / "secrets/orcid-client-secret", "x" * 32)
         for name, secret in {**secrets, "orcid_token_key": TOKEN_KEY}.items():
             write_secret(self.config.parent / "secrets" / name.replace("_", "-"), secret)
+        if not (self.config.parent / "organisations/example-org.toml").exists():
+            add_example(self.config.parent)
         self.run("orcid-connect migrate")
 
     def here(self, text):

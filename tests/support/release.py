@@ -16,12 +16,18 @@ import sys
 import tarfile
 import tempfile
 from configparser import ConfigParser
+from dataclasses import dataclass
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.support.docs import ROOT
 
 BUILD = "import sys; from setuptools import build_meta as m; to = sys.argv[1]; m.build_sdist(to); m.build_wheel(to)"
 PLATFORMS = ("x86_64", "aarch64")
+EXTRAS = ("authority", "native")
+"""Of setup.cfg: what an operator may install besides."""
 
 
 def version():
@@ -67,22 +73,66 @@ def _normalise(sdist, epoch):
 
 
 def write_requirements(wheel):
-    """Write the file with the hashes of the wheel and of all libraries."""
-    hashes = {}
+    """Write the files with the hashes of the wheel and of all libraries.
+
+    A file for each of `EXTRAS` has the libraries that it needs besides.
+    """
+    libraries = _resolve(wheel)
+    base = _needed(libraries, "postgres")
+    first = f"./{wheel.name}[postgres] --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}"
+    _write_hashes(wheel.parent / "requirements.txt", "requirements.txt", [libraries[each] for each in base], [first])
+    for extra in EXTRAS:
+        more = [libraries[each] for each in _needed(libraries, "postgres", extra) - base]
+        name = f"requirements-{extra}.txt"
+        _write_hashes(wheel.parent / name, f"requirements.txt -r {name}", more)
+
+
+@dataclass
+class _Library:
+    name: str
+    requires: list[Requirement]
+    hashes: set[str]
+    """Those of its wheels for all platforms."""
+
+
+def _resolve(wheel):
+    # The wheel and all libraries that it may need, by their normalised names
+    found = {}
     for platform in PLATFORMS:
         tags = [f"--platform={each}_{platform}" for each in ("manylinux2014", "manylinux_2_17", "manylinux_2_28")]
         command = [sys.executable, "-m", "pip", "-q", "install", "--dry-run", "--ignore-installed", "--report=-"]
-        command += ["--only-binary=:all:", "--python-version=3.11", "--target=unused", *tags, f"{wheel}[postgres]"]
-        report = json.loads(subprocess.check_output(command))
+        command += ["--only-binary=:all:", "--python-version=3.11", "--target=unused", *tags]
+        report = json.loads(subprocess.check_output([*command, f"{wheel}[postgres,{','.join(EXTRAS)}]"]))
         for each in report["install"]:
-            name = f"{each['metadata']['name']}=={each['metadata']['version']}"
-            if not each["metadata"]["name"].startswith("orcid"):
-                hashes.setdefault(name, set()).add(each["download_info"]["archive_info"]["hashes"]["sha256"])
-    lines = ["# pip install --require-hashes -r requirements.txt: Python 3.11 on Linux, amd64 and arm64"]
-    lines.append(f"./{wheel.name}[postgres] --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}")
-    for name, found in sorted(hashes.items()):
-        lines.append(" ".join([name, *(f"--hash=sha256:{each}" for each in sorted(found))]))
-    (wheel.parent / "requirements.txt").write_text("\n".join(lines) + "\n")
+            metadata = each["metadata"]
+            name, requires = f"{metadata['name']}=={metadata['version']}", metadata.get("requires_dist", [])
+            new = _Library(name, [Requirement(text) for text in requires], set())
+            library = found.setdefault(canonicalize_name(metadata["name"]), new)
+            if library.name != name:
+                raise SystemExit(f"{name} for {platform}, but {library.name} for others")
+            if each["download_info"]["url"] != wheel.absolute().as_uri():
+                library.hashes.add(each["download_info"]["archive_info"]["hashes"]["sha256"])
+    return found
+
+
+def _needed(libraries, *extras):
+    # The names of the libraries that the wheel needs with these extras
+    seen, queue = set(), [("orcid-connect", frozenset(extras))]
+    while queue:
+        name, wanted = queue.pop()
+        for each in libraries[name].requires:
+            if each.marker is None or any(each.marker.evaluate({"extra": extra}) for extra in ("", *wanted)):
+                one = (canonicalize_name(each.name), frozenset(each.extras))
+                queue += {one} - seen
+                seen.add(one)
+    return {name for name, _ in seen}
+
+
+def _write_hashes(to, names, libraries, lines=()):
+    lines = [f"# pip install --require-hashes -r {names}: Python 3.11 on Linux, amd64 and arm64", *lines]
+    for each in sorted(libraries, key=lambda one: one.name):
+        lines.append(" ".join([each.name, *(f"--hash=sha256:{one}" for one in sorted(each.hashes))]))
+    to.write_text("\n".join(lines) + "\n")
 
 
 def main(directory):
@@ -98,7 +148,7 @@ def main(directory):
     if different:
         raise SystemExit(f"not the same when built again: {', '.join(different)}")
     write_requirements(archives[1])
-    for each in (*archives, Path(directory) / "requirements.txt"):
+    for each in (*archives, *sorted(Path(directory).glob("requirements*.txt"))):
         sys.stdout.write(f"{hashlib.sha256(each.read_bytes()).hexdigest()}  {each}\n")
 
 

@@ -49,8 +49,6 @@ touch {seed}/began
 for each in {not_here}; do eval "$each() {{ :; }}"; done
 # Reads what is sent to it: a command before a pipe must not fail
 curl() {{ case "$*" in *@-*) cat > /dev/null ;; esac; }}
-edit() {{ sed -i 's/example[.]org/new-org.example/' "$1"; }}
-EDITOR=edit
 mkdir -p /usr/local/src/orcid-connect /opt/orcid-connect
 cp -r {seed}/docs /usr/local/src/orcid-connect/
 cp -a {venv} /opt/orcid-connect/venv
@@ -106,7 +104,8 @@ def typed(venv):
     words = {"seed": seed, "layer": layer, "venv": venv, "not_here": NOT_HERE}
     to_proxy = [TO_PROXY, *(block.replace("--front variables", "--front proxy") for block in _under(["The files"]))]
     script = [BEFORE.format(**words), *_under(FIRST), *to_proxy, *_under(THEN), AFTER.format(**words)]
-    typed_script, replaced = re.subn(r"--metadata https://\S+", f"--metadata {seed}/metadata.xml", "\n".join(script))
+    by_metadata = r"(organisation add example-org)"
+    typed_script, replaced = re.subn(by_metadata, rf"\1 --metadata {seed}/metadata.xml", "\n".join(script))
     assert replaced == 1
     (seed / "typed").write_text(typed_script)
     try:

@@ -19,7 +19,7 @@ from shibboleth.handout.sp import FILES as SP_FILES
 from tests.support import catalogues as sentences
 from tests.support import docs
 from tests.support.configuration import write, write_configuration, write_secret
-from tests.support.init import run_init
+from tests.support.init import add_example, run_init
 from webapp.cli.main import main
 from webapp.config.base import describe_settings
 from webapp.config.errors import to_toml
@@ -207,6 +207,12 @@ def test_every_link_leads_somewhere(path):
         assert not anchor or anchor in docs.anchors(found.read_text("utf-8")), f"{place}#{anchor}"
 
 
+def test_no_page_names_the_files_of_one_version():
+    named = [each for path in docs.pages() for each in re.findall(r"orcid[_-]connect-\d\S*", path.read_text("utf-8"))]
+
+    assert named == []
+
+
 def test_the_page_names_the_places_that_are_filled_in():
     assert f"| `{VENV}` |" in docs.OPERATOR_PAGES
     assert f" {RUN}\n" in docs.OPERATOR_PAGES
@@ -240,10 +246,7 @@ def test_the_federations_addresses_on_the_page_are_those_that_are_filled_in():
 def example(tmp_path, **options):
     """Install a configuration that `init` writes, with the example of an organisation; return the service's file."""
     etc = run_init(tmp_path / "machine", **options) / "etc/orcid-connect"
-    content = (OPERATOR / "organisations/example-org.toml").read_text("utf-8")
-    write(etc / "organisations/example-org.toml", content)
-    for secret in re.findall(r'^[^#\n]*"file:([^"]+)"', content, re.MULTILINE):
-        write_secret(etc / secret, secret + "x" * 32)
+    add_example(etc)
     return etc / "orcid-connect.toml"
 
 
@@ -400,12 +403,10 @@ def test_a_transfer_of_a_page_can_be_pasted_into_an_organisations_file(tmp_path,
 
 
 def test_connecting_an_organisation_ends_with_its_own_token():
-    begins = docs.OPERATOR_PAGES.index("## Connect an organisation")
-    # After the command that does all of it, and its check
-    made, asked = docs.blocks(docs.OPERATOR_PAGES[begins:])[2:4]
+    made, asked = docs.blocks(docs.under(docs.OPERATOR_PAGES, "Connect an organisation"), "sh")
 
-    (token,) = re.findall(r"secrets/(\S+)$", made, re.MULTILINE)
-    assert f"secrets/{token} | curl" in asked
+    (name,) = re.findall(r"organisation add (\S+)", made)
+    assert f"secrets/{name}-idp | curl" in asked
 
 
 def test_no_command_of_the_operators_page_has_a_secret_in_its_arguments():

@@ -42,6 +42,7 @@ LIBRARIES = {
         "webapp/cli/deliver.py",
         "webapp/cli/errors.py",
         "webapp/cli/handout/__init__.py",
+        "webapp/cli/handout/balancer.py",
         "webapp/cli/handout/consumer.py",
         "webapp/cli/handout/idp.py",
         "webapp/cli/handout/output.py",

@@ -141,8 +141,8 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, Any] 
     path = Path(path)
     problems: list[SettingProblem] = []
     content = _read_toml(path, problems)
-    service_section = (content or {}).get("service")
-    directory = _organisations_directory(path, service_section if isinstance(service_section, dict) else {})
+    section = (content or {}).get("service")
+    directory = organisations_directory(path, section.get("organisations") if isinstance(section, dict) else None)
     context = ConfigContext(path, path.parent, environ, _registry(content), all_kinds() if kinds is None else kinds)
     file = None if content is None else validate(ServiceFile, content, context, problems)
     found = _read_organisations(directory, context, problems)
@@ -196,9 +196,14 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, Any] 
     )
 
 
-def _organisations_directory(path: Path, service_section: Mapping[str, Any]) -> Path:
-    directory = service_section.get("organisations")
-    return path.parent / (directory if isinstance(directory, str) and directory else "organisations")
+def organisations_directory(path: Path, setting: Any) -> Path:
+    """Return the directory of the organisations' files.
+
+    Args:
+        path: The service's file.
+        setting: The value of `organisations` in its section `[service]`; what is not text counts as absent.
+    """
+    return path.parent / (setting if isinstance(setting, str) and setting else "organisations")
 
 
 def load_service(path: Path | str, environ: Mapping[str, str]) -> ServiceFile:

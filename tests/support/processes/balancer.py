@@ -1,6 +1,6 @@
 """HAProxy before nodes on loopback.
 
-Its configuration is the operator's file, docs/operator/haproxy.cfg.
+Its configuration is the one that `orcid-connect handout balancer` writes.
 """
 
 from __future__ import annotations
@@ -10,12 +10,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.docs import DOCS
+from shibboleth.handout.balancer import balancer_files
 from tests.support.ports import free_port
 
-FILE = DOCS / "operator" / "haproxy.cfg"
-NODES = ("192.0.2.11", "192.0.2.12")
-"""The addresses of the nodes in the file."""
 SOURCE = "127.0.0.10"
 """From where the balancer asks: an address of its own, as on a machine of its own."""
 
@@ -43,20 +40,17 @@ def write_configuration(
     both.touch(0o600)
     both.write_text(Path(certificate["certificate"]).read_text("ascii") + Path(certificate["key"]).read_text("ascii"))
     replacements = {
-        "orcid-connect.example.org": host,
-        "bind :80\n": f"bind 127.0.0.1:{free_port()}\n",
-        "bind :443 ": f"bind 127.0.0.1:{https_port} ",
+        "bind :": "bind 127.0.0.1:",
         "/etc/haproxy/orcid-connect.pem": str(both),
         "/etc/ssl/certs/ca-certificates.crt": str(trusted),
         "/run/haproxy/admin.sock": str(control_socket(directory)),
         "default-server ssl": f"default-server source {SOURCE} ssl",
         "log /dev/log local0": "log stdout format raw local0",
         "    user haproxy\n    group haproxy\n": "",
-        **{f"{named}:443": f"{address}:{https_port}" for named, address in zip(NODES, nodes, strict=True)},
     }
-    text = FILE.read_text("utf-8")
+    text = balancer_files(host, https_port, free_port(), nodes)[0].text
     for old, new in replacements.items():
-        assert old in text, f"{FILE} has no {old!r} any more"
+        assert old in text, f"haproxy.cfg has no {old!r} any more"
         text = text.replace(old, new)
     path = directory / "haproxy.cfg"
     path.write_text(text, "utf-8")

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shibboleth.handout.balancer import balancer_files
 from tests.support.configuration import store_section
-from tests.support.docs import DOCS
 from tests.support.ports import free_port
 from tests.support.processes import balancer
 from tests.support.processes.orcid import running_orcid
@@ -163,8 +163,8 @@ def _install(life: ExitStack, venv: Path, address: str, first: Stack | None = No
     else:
         stack.install()
     # As the operator's page has it
-    to = stack.directory / "apache2" / "conf-available"
-    shutil.copy(DOCS / "operator" / "apache-balancer.conf", to / "orcid-connect-balancer.conf")
+    of_node = balancer_files(stack.host, stack.https_port, stack.http_port, ADDRESSES)[1]
+    (stack.directory / "apache2/conf-available/orcid-connect-balancer.conf").write_text(of_node.text)
     stack.do("a2enmod", "-q", "remoteip")
     stack.do("a2enconf", "-q", "orcid-connect-balancer")
     return stack

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from webapp.cli.handout.balancer import balancer
 from webapp.cli.handout.consumer import consumer
 from webapp.cli.handout.idp import idp
 from webapp.cli.handout.sp import sp
@@ -17,5 +18,5 @@ def handout() -> None:
     """Generate configuration files for IdPs, the SP and other services."""
 
 
-for _command in (idp, sp, consumer):
+for _command in (idp, sp, balancer, consumer):
     handout.add_command(_command)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ParamSpec
+from types import TracebackType
+from typing import ParamSpec, Self
 
 import click
 
 from shibboleth.handout.render import RenderedFile, TemplateError
+from shibboleth.handout.sp import FEDERATIONS, Federation
+from shibboleth.orcid_id import Registry
 from webapp.cli.errors import CommandError
 from webapp.cli.output import printable
 from webapp.config.loader import Config
 from webapp.config.service import ServiceFile
 
-SECRET_MODE, PUBLIC_MODE = 0o600, 0o644
+SECRET_MODE, GROUP_MODE, PUBLIC_MODE = 0o600, 0o640, 0o644
 
 P = ParamSpec("P")
 
@@ -78,3 +84,94 @@ def _differs(target: Path, text: str) -> bool:
 def sp_entity_id(config: Config | ServiceFile) -> str:
     """Return the entityID of the service's own Service Provider."""
     return config.service_provider.entity_id or f"{config.service.public_url}/shibboleth"
+
+
+def federation_of(config: Config | ServiceFile) -> Federation:
+    """Return the addresses of the federation's metadata and discovery service."""
+    settings = config.service_provider
+    default = "haka" if config.service.registry is Registry.PRODUCTION else "haka-test"
+    known = FEDERATIONS[settings.federation or default]
+    return Federation(settings.metadata_url or known.metadata, settings.discovery_url or known.discovery)
+
+
+@dataclass(slots=True)
+class NewFiles:
+    """Files that are removed again unless `keep` is called.
+
+    A context manager. No existing file is overwritten.
+    """
+
+    written: list[Path] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        """Begin without any file."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove what was written and is not kept."""
+        for path in reversed(self.written):
+            with suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink()
+
+    def keep(self) -> None:
+        """Keep all files."""
+        self.written.clear()
+
+    def make_directory(self, path: Path, *, mode: int = 0o750, parents: bool = False) -> None:
+        """Make a directory, unless it exists.
+
+        Args:
+            path: The directory.
+            mode: Its permissions, less those of the umask.
+            parents: Whether missing directories above it are made too.
+
+        Raises:
+            OSError: If it cannot be made.
+        """
+        if not path.exists():
+            if parents:
+                self.make_directory(path.parent, mode=mode, parents=True)
+            path.mkdir(mode=mode)
+            self.written.append(path)
+
+    def write(self, path: Path, content: bytes, *, mode: int = SECRET_MODE, group: int | None = None) -> None:
+        """Write a new file.
+
+        Args:
+            path: The file; its directory is made if it is missing.
+            content: Its content.
+            mode: Its permissions.
+            group: The group that it gets, if the user may give it that; None leaves the user's own.
+
+        Raises:
+            CommandError: If it exists, or cannot be written.
+        """
+        try:
+            self.make_directory(path.parent)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE)
+            self.written.append(path)
+            with os.fdopen(descriptor, "wb") as file:
+                if group is not None:
+                    with suppress(PermissionError):
+                        os.fchown(descriptor, -1, group)
+                os.fchmod(descriptor, mode)
+                file.write(content)
+        except FileExistsError:
+            raise CommandError(f"{path} exists, and is not overwritten") from None
+        except OSError as error:
+            raise CommandError(f"{path}: {error.strerror}") from None
+
+    def write_secret(self, path: Path, content: bytes) -> None:
+        """Write a new file for the user alone, or for the service too.
+
+        The group of its directory may read it where that is not the user's own: an operator has then set it to the
+        group of the service.
+
+        Raises:
+            CommandError: If it exists, or cannot be written.
+        """
+        group = path.parent.stat().st_gid if path.parent.exists() else os.getegid()
+        for_service = group != os.getegid()
+        self.write(path, content, mode=GROUP_MODE if for_service else SECRET_MODE, group=group if for_service else None)

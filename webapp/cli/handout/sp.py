@@ -12,11 +12,10 @@ import click
 
 from shibboleth.handout.machine import machine_files
 from shibboleth.handout.render import RenderedFile
-from shibboleth.handout.sp import FEDERATIONS, Front, sp_files
-from shibboleth.orcid_id import Registry
+from shibboleth.handout.sp import Front, sp_files
 from webapp.cli.context import load_service_file
 from webapp.cli.errors import CommandError, handle_errors
-from webapp.cli.handout.output import handle_template_errors, output_option, sp_entity_id, write_files
+from webapp.cli.handout.output import federation_of, handle_template_errors, output_option, sp_entity_id, write_files
 from webapp.config.service import ServiceFile
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----", re.ASCII)
@@ -83,8 +82,7 @@ def all_files(
 
 def _values(config: ServiceFile, path: Path, hostname: str | None) -> dict[str, str]:
     url, settings = urlsplit(config.service.public_url), config.service_provider
-    default = "haka" if config.service.registry is Registry.PRODUCTION else "haka-test"
-    federation = FEDERATIONS[settings.federation or default]
+    federation = federation_of(config)
     contact = settings.support_contact or config.service.contact
     if contact.startswith("https:"):
         raise CommandError(
@@ -100,8 +98,8 @@ def _values(config: ServiceFile, path: Path, hostname: str | None) -> dict[str, 
         "TLS_CERTIFICATE": settings.tls_certificate,
         "TLS_KEY": settings.tls_key,
         "ENTITY_ID": sp_entity_id(config),
-        "DISCOVERY_URL": settings.discovery_url or federation.discovery,
-        "METADATA_URL": settings.metadata_url or federation.metadata,
+        "DISCOVERY_URL": federation.discovery,
+        "METADATA_URL": federation.metadata,
         "METADATA_CERTIFICATE": settings.metadata_certificate,
         "SUPPORT_CONTACT": contact,
         "PRIVACY_URL": config.service.privacy_url or f"{config.service.public_url}/privacy",

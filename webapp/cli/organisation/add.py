@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import secrets
-import shlex
 import stat
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
@@ -22,9 +21,9 @@ from shibboleth.organisation import Stage, State
 from webapp.cli.context import load_service_file, utc_now
 from webapp.cli.errors import CommandError, handle_errors
 from webapp.cli.handout.idp import idp_handout
-from webapp.cli.handout.output import handle_template_errors
+from webapp.cli.handout.output import NewFiles, federation_of, handle_template_errors
 from webapp.cli.handout.sources import SourceOptions
-from webapp.cli.organisation.files import NewFiles, load_with
+from webapp.cli.organisation.files import load_with, organisation_file, own_command, reload_command
 from webapp.cli.output import printable
 from webapp.config import validators
 from webapp.config.errors import InvalidSetting, to_toml
@@ -39,17 +38,32 @@ IDP_CREDENTIAL = "idp"
 
 @dataclass(frozen=True, slots=True)
 class _Described:
-    """What the metadata says, as far as a file of an organisation can have it."""
+    """What the metadata or the options say of an organisation.
+
+    As far as its file can have it.
+    """
 
     entity_ids: tuple[str, ...]
     names: dict[str, str]
     scopes: tuple[str, ...]
-    help: str
-    contacts: tuple[tuple[str, str, str], ...]
+    help: str = ""
+    contacts: tuple[tuple[str, str, str], ...] = ()
     """Kind, name and address of each, as text."""
-    valid_until: str
-    left_out: tuple[str, ...]
+    valid_until: str = ""
+    left_out: tuple[str, ...] = ()
     """Scopes that a file cannot have."""
+
+
+def _parse_names(_context: click.Context, _parameter: click.Parameter, texts: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        code, _, name = text.partition("=")
+        if code not in LANGUAGES or code in found or not _is_valid(validators.single_line, name):
+            raise click.BadParameter(f"must be LANGUAGE=TEXT, once for each language: {', '.join(LANGUAGES)}.")
+        found[code] = name
+    if found:
+        found.setdefault(SOURCE, next(iter(found.values())))
+    return found
 
 
 def _parse_credential(
@@ -73,8 +87,7 @@ def _parse_credential(
     "--metadata",
     "place",
     metavar="SOURCE",
-    required=True,
-    help="The federation's signed metadata: a file, or an https address.",
+    help="The federation's signed metadata: a file, or an https address; default: that of [service_provider].",
 )
 @click.option(
     "--entity-id",
@@ -83,6 +96,21 @@ def _parse_credential(
     required=True,
     multiple=True,
     help="The entityID of its Identity Provider in the metadata; may be repeated.",
+)
+@click.option(
+    "--scope",
+    "scopes",
+    metavar="DOMAIN",
+    multiple=True,
+    help="Without metadata: a scope of its people's identifiers; may be repeated.",
+)
+@click.option(
+    "--name",
+    "names",
+    metavar="LANGUAGE=TEXT",
+    multiple=True,
+    callback=_parse_names,
+    help="Without metadata: its name in a language, as in en=Example; may be repeated.",
 )
 @click.option(
     "--certificate",
@@ -131,8 +159,10 @@ def add(  # noqa: PLR0913 - one argument for each option
     path: Path,
     name: str,
     *,
-    place: str,
+    place: str | None,
     entity_ids: tuple[str, ...],
+    scopes: tuple[str, ...],
+    names: dict[str, str],
     certificate: Path | None,
     state: str,
     test_accounts: tuple[str, ...],
@@ -141,26 +171,33 @@ def add(  # noqa: PLR0913 - one argument for each option
     person: str | None,
     output: Path | None,
 ) -> None:
-    """Connect an organisation that the federation's metadata describes.
+    """Connect an organisation.
 
     Write its file, its credentials and the archive for its Identity Provider, and show what to send to whom.
 
-    If anything fails, nothing is written. No file is overwritten.
+    Scopes, names and contacts are read from the federation's metadata, or given by --scope and --name. If anything
+    fails, nothing is written. No file is overwritten.
     """
     # The connector's command does not load the pages, nor what verifies signatures
     from webapp.cli.organisation.source import read_certificate, read_source  # noqa: PLC0415
 
-    if not ORGANISATION_ID.fullmatch(name):
-        raise click.BadParameter("must be 1 to 63 of a-z, 0-9 and -, as in example-org.", param_hint="ID")
+    target, archive = organisation_file(path, name), (output or Path(f"{name}-idp.tar.gz")).absolute()
     service = load_service_file(path)
-    target, archive = path.parent / service.service.organisations / f"{name}.toml", output or Path(f"{name}-idp.tar.gz")
     tokens = {credential: path.parent / "secrets" / f"{name}-{credential}" for credential in credentials}
     new = [target, *tokens.values(), *([archive] if idp_version != "none" else [])]
     for each in (*new, target.with_name(target.name + DISABLED)):
         if each.exists() or each.is_symlink():
             raise CommandError(f"{each} exists, and is not overwritten; nothing was written")
-    pem = read_certificate(certificate or Path(service.service_provider.metadata_certificate))
-    described = _describe(read_source(place), pem, list(dict.fromkeys(entity_ids)))
+    entity_ids = tuple(dict.fromkeys(entity_ids))
+    if scopes or names:
+        if place or certificate or not (scopes and names):
+            raise click.UsageError("Write --scope and --name without --metadata and --certificate, and both of them.")
+        described = _Described(entity_ids, names, tuple(dict.fromkeys(map(str.lower, scopes))))
+    else:
+        place = place or federation_of(service).metadata
+        pem = read_certificate(certificate or Path(service.service_provider.metadata_certificate))
+        described = _describe(read_source(place), pem, entity_ids)
+    _require_own_scope(test_accounts, described)
     text = _organisation_file(described, service, name, state, test_accounts, credentials)
     with NewFiles() as files:
         for each in tokens.values():
@@ -175,12 +212,41 @@ def add(  # noqa: PLR0913 - one argument for each option
         files.keep()
     for each in new:
         click.echo(f"{'secret' if each in tokens.values() else 'file':<8}{each}")
-    click.echo()
-    _print_described(described)
-    _print_steps(name, archive if idp_version != "none" else None, tokens, config)
+    if place:
+        _print_described(described)
+    see = own_command(
+        config, "check", "--organisation", name, *(["--metadata", place] if place and "://" in place else [])
+    )
+    steps = [
+        *(
+            ["Ask a person whom you know there whether the contacts are right; anyone may name some."]
+            * bool(described.contacts)
+        ),
+        *([f"Send {archive} by e-mail to the technical contact. It has no secret."] * (archive in new)),
+        *(
+            f"Send the content of {each} to one person, by telephone or in an encrypted message."
+            for each in tokens.values()
+        ),
+        f"Add what the organisation needs besides to {target}: docs/settings.md has all settings.",
+        f"Check the files, and let the services read them:\n{own_command(config, 'check')}\n{reload_command(config)}",
+        f"Look at each step, from the metadata to the release:\n{see}",
+        f"Let a test person sign in at {config.service.public_url}/o/{name}; docs/piloting.md says what follows.",
+    ]
+    click.echo("\nNow:")
+    for number, step in enumerate(steps, 1):
+        click.echo(f"  {number}. " + step.replace("\n", "\n       "))
 
 
-def _describe(data: bytes, pem: str, entity_ids: Sequence[str]) -> _Described:
+def _require_own_scope(accounts: Sequence[str], described: _Described) -> None:
+    for account in accounts:
+        if account.rpartition("@")[2].lower() not in described.scopes:
+            scopes = ", ".join(described.scopes)
+            raise CommandError(
+                printable(f"--test-account {account}: scopes of the organisation are {scopes}; nothing was written")
+            )
+
+
+def _describe(data: bytes, pem: str, entity_ids: tuple[str, ...]) -> _Described:
     from shibboleth.federation_metadata import read_identity_provider  # noqa: PLC0415 - signxml and lxml are large
 
     try:
@@ -204,7 +270,7 @@ def _describe(data: bytes, pem: str, entity_ids: Sequence[str]) -> _Described:
     contacts = [(each.kind, each.name, each.address) for one in found for each in one.contacts]
     support = [address for kind, _, address in contacts if kind == "support" and _is_valid(validators.mailbox, address)]
     return _Described(
-        tuple(entity_ids),
+        entity_ids,
         names,
         valid,
         next(iter(support), ""),
@@ -278,6 +344,7 @@ def _archive(name: str, files: Iterator[RenderedFile]) -> bytes:
 def _print_described(described: _Described) -> None:
     until = f"valid until {described.valid_until}" if described.valid_until else "which does not expire"
     names = "; ".join(f"{code} {name}" for code, name in described.names.items())
+    click.echo()
     click.echo(printable(f"From the signed metadata, {until}:"))
     for title, value in (
         ("names", names),
@@ -288,18 +355,3 @@ def _print_described(described: _Described) -> None:
             click.echo(f"  {title:<10}{printable(value)}")
     for kind, person, address in described.contacts:
         click.echo(printable(f"  {'contact':<10}{kind or 'unknown'}: {person or 'without a name'}, {address}"))
-
-
-def _print_steps(name: str, archive: Path | None, tokens: dict[str, Path], config: Config) -> None:
-    own, command = ", ".join(map(str, tokens.values())), f"orcid-connect --config {shlex.quote(str(config.path))}"
-    steps = [
-        "Ask a person whom you know at the organisation whether these contacts are right; anyone may name some.",
-        f"Send {archive} by e-mail to its technical contact; it has no secret." if archive else "",
-        f"Send each credential by another channel, to one person: by telephone, or by an encrypted message. {own}",
-        f"Complete {name}.toml: stable_id, help, [administrators], [[transfer]], as docs/settings.md describes them.",
-        f"Reload the services, then run: {command} check --organisation {name}",
-        f"Test persons sign in at {config.service.public_url}/o/{name}; docs/piloting.md describes what follows.",
-    ]
-    click.echo("\nNow:")
-    for number, step in enumerate(filter(None, steps), 1):
-        click.echo(f"  {number}. {step}")

@@ -6,14 +6,10 @@ from pathlib import Path
 
 import click
 
-from webapp.cli.context import load_service_file
 from webapp.cli.errors import CommandError, handle_errors
 from webapp.cli.options import organisation_argument
-from webapp.cli.organisation.files import load_with
-from webapp.cli.output import printable
-from webapp.config.loader import DISABLED, ORGANISATION_ID
-
-_RELOAD = "Reload the services; then orcid-connect check --running shows whether they have loaded it."
+from webapp.cli.organisation.files import load_with, organisation_file, own_command, reload_command
+from webapp.config.loader import DISABLED
 
 
 @click.command()
@@ -26,9 +22,8 @@ def disable(path: Path, name: str) -> None:
     After a reload its people cannot sign in, its credentials are refused, and nothing is delivered to it. Its data is
     kept. ORGANISATION is its id.
     """
-    file = _file(path, name)
-    _rename(path, file, file.with_name(file.name + DISABLED), name)
-    click.echo(f"{name} is disabled: {file.name}{DISABLED}\n{_RELOAD}")
+    file = organisation_file(path, name)
+    _rename(path, file, file.with_name(file.name + DISABLED), name, "disabled")
 
 
 @click.command()
@@ -40,18 +35,11 @@ def enable(path: Path, name: str) -> None:
 
     Its state is the one in the file. ORGANISATION is its id.
     """
-    file = _file(path, name)
-    _rename(path, file.with_name(file.name + DISABLED), file, name)
-    click.echo(f"{name} is enabled: {file.name}\n{_RELOAD}")
+    file = organisation_file(path, name)
+    _rename(path, file.with_name(file.name + DISABLED), file, name, "enabled")
 
 
-def _file(path: Path, name: str) -> Path:
-    if not ORGANISATION_ID.fullmatch(name):
-        raise CommandError(f"{printable(name)} is not the id of an organisation, the name of its file without .toml")
-    return path.parent / load_service_file(path).service.organisations / f"{name}.toml"
-
-
-def _rename(path: Path, old: Path, new: Path, name: str) -> None:
+def _rename(path: Path, old: Path, new: Path, name: str, done: str) -> None:
     # Undone if the configuration is not valid then: the services would not start
     if not old.is_file():
         raise CommandError(f"there is no {old}")
@@ -62,8 +50,11 @@ def _rename(path: Path, old: Path, new: Path, name: str) -> None:
     except OSError as error:
         raise CommandError(f"{old}: {error.strerror}") from None
     try:
-        load_with(path, name)
+        config = load_with(path, name)
     except BaseException:
         new.rename(old)
         click.echo("orcid-connect: nothing was changed, because the configuration would be invalid", err=True)
         raise
+    click.echo(f"{name} is {done}: {new}")
+    click.echo(f"Let the services read the files, and see that they have:\n  {reload_command(config)}")
+    click.echo(f"  {own_command(config, 'check', '--running')}")

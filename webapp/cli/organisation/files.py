@@ -1,19 +1,31 @@
-"""Changes of the files of organisations: done as a whole, or not at all."""
+"""The files of organisations, and what follows a change of one."""
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
-from dataclasses import dataclass, field
+import shlex
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from webapp.cli.context import load_service_file
 from webapp.cli.errors import CommandError
+from webapp.cli.output import printable
 from webapp.config.errors import Misconfigured
-from webapp.config.loader import Config, load
+from webapp.config.loader import DEFAULT_PATH, ORGANISATION_ID, Config, load, organisations_directory
+from webapp.config.service import FrontKind
 
-_PRIVATE, _GROUP = 0o600, 0o640
+
+def organisation_file(path: Path, name: str) -> Path:
+    """Return the path of an organisation's file, which need not exist.
+
+    Raises:
+        CommandError: If the name cannot be an organisation's id.
+        Misconfigured: If the service's file is invalid.
+    """
+    if not ORGANISATION_ID.fullmatch(name):
+        raise CommandError(
+            f"{printable(name)} cannot be the id of an organisation: 1 to 63 of a-z, 0-9 and -, as in example-org"
+        )
+    return organisations_directory(path, load_service_file(path).service.organisations) / f"{name}.toml"
 
 
 def load_with(path: Path, name: str) -> Config:
@@ -28,69 +40,18 @@ def load_with(path: Path, name: str) -> Config:
     return config
 
 
-@dataclass(slots=True)
-class NewFiles:
-    """Files that are removed again unless `keep` is called.
+def own_command(config: Config, *words: str) -> str:
+    """Return the line that runs a command as the service's system account."""
+    path = [] if str(config.path) == DEFAULT_PATH else ["--config", str(config.path)]
+    return f"runuser -u {config.service_provider.system_user} -- " + shlex.join(["orcid-connect", *path, *words])
 
-    A context manager. No existing file is overwritten.
+
+def reload_command(config: Config) -> str:
+    """Return the line that lets the running services read the files.
+
+    Services that do not run are not started by it.
     """
-
-    written: list[Path] = field(default_factory=list)
-
-    def __enter__(self) -> Self:
-        """Begin without any file."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Remove what was written and is not kept."""
-        for path in reversed(self.written):
-            with suppress(OSError):
-                path.rmdir() if path.is_dir() else path.unlink()
-
-    def keep(self) -> None:
-        """Keep all files."""
-        self.written.clear()
-
-    def write(self, path: Path, content: bytes, *, mode: int = _PRIVATE, group: int | None = None) -> None:
-        """Write a new file.
-
-        Args:
-            path: The file; a missing directory is created.
-            content: Its content.
-            mode: Its permissions.
-            group: The group that it gets, if the user may give it that; None leaves the user's own.
-
-        Raises:
-            CommandError: If it exists, or cannot be written.
-        """
-        try:
-            if not path.parent.exists():
-                path.parent.mkdir(mode=0o750)
-                self.written.append(path.parent)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE)
-            self.written.append(path)
-            with os.fdopen(descriptor, "wb") as file:
-                if group is not None:
-                    with suppress(PermissionError):
-                        os.fchown(descriptor, -1, group)
-                os.fchmod(descriptor, mode)
-                file.write(content)
-        except FileExistsError:
-            raise CommandError(f"{path} exists, and is not overwritten") from None
-        except OSError as error:
-            raise CommandError(f"{path}: {error.strerror}") from None
-
-    def write_secret(self, path: Path, content: bytes) -> None:
-        """Write a new file for the user alone, or for the service too.
-
-        The group of its directory may read it where that is not the user's own: an operator has then set it to the
-        group of the service.
-
-        Raises:
-            CommandError: If it exists, or cannot be written.
-        """
-        group = path.parent.stat().st_gid if path.parent.exists() else os.getegid()
-        for_service = group != os.getegid()
-        self.write(path, content, mode=_GROUP if for_service else _PRIVATE, group=group if for_service else None)
+    if config.service.front is FrontKind.PROXY:
+        return "systemctl try-reload-or-restart orcid-connect-web orcid-connect-connector orcid-connect-deliver"
+    scripts = [str(config.path.parent / name) for name in ("connect.wsgi", "connector.wsgi")]
+    return f"{shlex.join(['touch', '-c', *scripts])}; systemctl try-reload-or-restart orcid-connect-deliver"
