@@ -44,9 +44,15 @@ lint: $(VENV)/test
 	$(BIN)/mypy
 
 # Ratios and absolute figures, into build/bench.json; QUICK=1 takes small sizes, to try it
-bench: packages $(VENV)/test
+bench: packages $(VENV)/test build/product
 	@sh tests/debian-packages $(BENCH)
 	$(BIN)/python -m tests.bench
+
+# The product as it is installed: its libraries import packages of the tests where they find them
+build/product: setup.cfg
+	$(PYTHON) -m venv $@
+	$@/bin/pip install -q -e '.[postgres,native]'
+	@touch $@
 
 # Two nodes and a standby under load, whose primary is killed; prints what failed, for how long, and what was lost
 failover: packages $(VENV)/test

@@ -41,7 +41,8 @@ from tests.support.postgres import Server
 
 OUTPUT = Path("build/bench.json")
 SQLITE, POSTGRES = "SQLite", "PostgreSQL"
-BIN = Path(sys.executable).parent
+BIN = Path("build/product/bin")
+"""The product's own environment, from `make build/product`."""
 CLIENTS = THREADS = 8
 """How many clients ask at once, and how many threads each server under waitress has."""
 
@@ -195,11 +196,11 @@ def under_waitress(log: Path, name: str):
     return running(log, port, "/", sys.executable, "-m", "tests.bench", name, str(port))
 
 
-def under_granian(log: Path, factory: str, configuration: Path, path: str):
+def under_granian(log: Path, factory: str, configuration: Path, path: str, directory: Path = BIN):
     """Run an application under granian, in one process and one thread."""
     port = free_port()
     words = f"--interface wsgi --http 1 --no-ws --workers 1 --blocking-threads 1 --port {port} --factory {factory}"
-    return running(log, port, path, BIN / "granian", *words.split(), ORCID_CONNECT_CONFIG=str(configuration))
+    return running(log, port, path, directory / "granian", *words.split(), ORCID_CONNECT_CONFIG=str(configuration))
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +358,7 @@ def look_ups(here: Ground, sizes: Sizes) -> Iterator[Figure]:
     yield Figure("memory of a connector, last ÷ first look-ups", late / early, 1.1, "lower", late, early, "MB")
     with (
         under_granian(usual.log, "webapp.wiring.connector:connector", usual.configuration, look_up(0)) as connector,
-        under_granian(usual.log, "tests.bench:bare", usual.configuration, "/") as base,
+        under_granian(usual.log, "tests.bench:bare", usual.configuration, "/", Path(sys.executable).parent) as base,
     ):
         yield speed("granian", connector, base)
     # Read through once, so that it is in the system's memory as that of a server in use
