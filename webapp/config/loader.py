@@ -157,7 +157,28 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, Any] 
     valid = [each for each in found if each.file is not None and not each.problems]
     if file is None or problems or not valid:
         raise Misconfigured([*problems, *(problem for each in found for problem in each.problems)])
-    misconfigured = {each.id: each.misconfigured() for each in found if each not in valid}
+    secrets = (*context.secrets, *(secret for each in valid for secret in each.context.secrets))
+    return _assemble(
+        file,
+        valid,
+        path=path,
+        misconfigured={each.id: each.misconfigured() for each in found if each not in valid},
+        disabled=tuple(sorted(_disabled(directory) - {each.id for each in found})),
+        secrets=secrets,
+        digest=_digest([content, *([each.path.name, each.content] for each in found)], secrets),
+    )
+
+
+def _assemble(  # noqa: PLR0913 - what is not in the files themselves
+    file: ServiceFile,
+    valid: Iterable[_FoundFile],
+    *,
+    path: Path,
+    misconfigured: Mapping[str, MisconfiguredOrganisation],
+    disabled: tuple[str, ...],
+    secrets: tuple[Secret, ...],
+    digest: str,
+) -> Config:
     settings = [
         _organisation_settings(each.id, each.file, each.transfers, file.retention.ended_days)
         for each in valid
@@ -182,7 +203,7 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, Any] 
         ),
         organisation_settings=MappingProxyType({one.organisation.id: one for one in settings}),
         misconfigured=MappingProxyType(misconfigured),
-        disabled=tuple(sorted(_disabled(directory) - {each.id for each in found})),
+        disabled=disabled,
         metrics=file.metrics,
         statistics=file.statistics,
         operators=file.operator,
@@ -191,8 +212,8 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, Any] 
         service_provider=file.service_provider,
         texts=_texts(file.notices),
         accessibility=file.accessibility,
-        secrets=(secrets := (*context.secrets, *(secret for each in valid for secret in each.context.secrets))),
-        digest=_digest([content, *([each.path.name, each.content] for each in found)], secrets),
+        secrets=secrets,
+        digest=digest,
     )
 
 
