@@ -1,19 +1,22 @@
 -- name: list_released_orcid_ids
--- What the logins of an organisation release, for one registry, by account.
+-- What the logins of an organisation release, for one registry, by account: the rows of the view idp_release. The table
+-- is read once, because PostgreSQL joined it to the view row by row while it had no statistics, as after a restore.
 select
-    idp_release.account,
-    idp_release."eduPersonOrcid",
-    idp_release.account_issued_at,
-    idp_release.stable_id,
+    person_key as account,
+    case registry
+        when 'production' then 'https://orcid.org/'
+        else 'https://sandbox.orcid.org/'
+    end || orcid as "eduPersonOrcid",
+    account_issued_at,
+    stable_id,
     case
-        when links.source = 'orcid' then ''
-        when links.last_seen_on > substr(links.authenticated_at, 1, 10) then links.last_seen_on
-        else substr(links.authenticated_at, 1, 10)
+        when source = 'orcid' then ''
+        when last_seen_on > substr(authenticated_at, 1, 10) then last_seen_on
+        else substr(authenticated_at, 1, 10)
     end as held_on
-from idp_release
-join links on links.organisation = idp_release.organisation
-    and links.person_key = idp_release.account
-    and links.ended_at is null
-where idp_release.organisation = :organisation
-    and idp_release.registry = :registry
-order by idp_release.account;
+from links
+where organisation = :organisation
+    and registry = :registry
+    and ended_at is null
+    and suspended_at is null
+order by person_key;
