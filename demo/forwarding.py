@@ -27,7 +27,7 @@ FORWARDED_HEADERS: Final = (
 
 HOP_BY_HOP: Final = {"connection", "keep-alive", "transfer-encoding", "server", "date"}
 TIMEOUT: Final = 60.0
-MAX_BODY_BYTES: Final = 1_000_000
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 
 
 def forward(environ: Environ, address: str, extra_headers: Mapping[str, str]) -> Response:

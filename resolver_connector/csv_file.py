@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO, TextIO
@@ -46,8 +47,29 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _NEUTRALISED = re.compile(r"'+[=+\-@\t\r]")
 
 
+class CsvDefect(StrEnum):
+    """What may be wrong with a file or row, for texts in other languages."""
+
+    NOT_TEXT = "not-text"
+    NO_HEADER = "no-header"
+    ROW_TOO_LONG = "row-too-long"
+    OTHER_LINES = "other-lines"
+    LINE_TOO_LONG = "line-too-long"
+    QUOTATION = "quotation"
+    NOT_UTF8 = "not-utf-8"
+    UNNAMED_COLUMN = "unnamed-column"
+
+
 class InvalidCsvFile(ValueError):
-    """The file is not a readable CSV file with the expected columns."""
+    """The file is not a readable CSV file with the expected columns.
+
+    `line` is where the row that cannot be read begins; 0 where the whole file is meant.
+    """
+
+    def __init__(self, message: str, defect: CsvDefect | None = None, line: int = 0) -> None:
+        super().__init__(message)
+        self.defect = defect
+        self.line = line
 
 
 class _LineTooLong(csv.Error):
@@ -64,6 +86,8 @@ class CsvRow:
     """By column name; a missing cell is empty."""
     error: str = ""
     """Why the row cannot be read; then there are no cells."""
+    defect: CsvDefect | None = None
+    """The same as a code."""
 
 
 def read_csv(
@@ -99,18 +123,32 @@ def read_csv(
         raise InvalidCsvFile(f"cannot be read: {error.strerror}") from None
 
 
-def read_csv_stream(
+def read_csv_stream(  # noqa: PLR0913 - what the file may be like
     file: BinaryIO,
     columns: Sequence[str],
     required: Sequence[str],
     report_progress: Callable[[int], object] = lambda _bytes: None,
     *,
     ignore_others: bool = False,
+    has_header: bool = True,
 ) -> Iterator[CsvRow]:
-    """Yield the rows of CSV that can be read from its start, as `read_csv`."""
+    """Yield the rows of CSV that can be read from its start, as `read_csv`.
+
+    Args:
+        file: The CSV.
+        columns: As of `read_csv`.
+        required: As of `read_csv`.
+        report_progress: As of `read_csv`.
+        ignore_others: As of `read_csv`.
+        has_header: Whether the first row names the columns. Otherwise it is a row as the others, which have `columns`.
+    """
     text = io.TextIOWrapper(file, _encoding(file), errors="replace", newline="")
+    lines = _Lines(text)
     try:
-        yield from _rows(text, columns, required, _Progress(file, report_progress), ignore_others=ignore_others)
+        header = 0, [*columns], _DELIMITERS[0]
+        if has_header:
+            header = _header(lines, columns, required, ignore_others=ignore_others)
+        yield from _rows(lines, columns, *header, _Progress(file, report_progress))
     finally:
         # Its caller closes the file, and may have done so
         if not file.closed:
@@ -170,7 +208,9 @@ class _Lines:
             # Where the next row begins is unknown
             raise InvalidCsvFile(
                 f"its row that begins in line {self.first_line} has more than {_MAX_LINE:,} characters: "
-                "close its quotation marks"
+                "close its quotation marks",
+                CsvDefect.ROW_TOO_LONG,
+                self.first_line,
             )
         self.row.append(line)
         return line
@@ -184,23 +224,24 @@ def _encoding(file: BinaryIO) -> str:
             return encoding
     for signature, name in _OTHER_FORMATS.items():
         if start.startswith(signature):
-            raise InvalidCsvFile(f"is {name}, not CSV: {_SAVE_AS_CSV}")
+            raise InvalidCsvFile(f"is {name}, not CSV: {_SAVE_AS_CSV}", CsvDefect.NOT_TEXT)
     if b"\0" in start[:2]:
-        raise InvalidCsvFile(f"is not text in UTF-8: {_SAVE_AS_CSV}")
+        raise InvalidCsvFile(f"is not text in UTF-8: {_SAVE_AS_CSV}", CsvDefect.NOT_TEXT)
     return "utf-8-sig"
 
 
-def _rows(
-    text: TextIO, columns: Sequence[str], required: Sequence[str], progress: _Progress, *, ignore_others: bool
+def _rows(  # noqa: PLR0913, PLR0917 - what `_header` returns
+    lines: _Lines, columns: Sequence[str], number: int, names: Sequence[str], delimiter: str, progress: _Progress
 ) -> Iterator[CsvRow]:
-    lines = _Lines(text)
-    number, names, delimiter = _header(lines, columns, required, ignore_others=ignore_others)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     found = 0
     while True:
         line = number + reader.line_num + 1
         if line - found > MAX_OTHER_LINES:
-            raise InvalidCsvFile(f"more than {MAX_OTHER_LINES:,} of its lines are empty or within a cell: remove them")
+            raise InvalidCsvFile(
+                f"more than {MAX_OTHER_LINES:,} of its lines are empty or within a cell: remove them",
+                CsvDefect.OTHER_LINES,
+            )
         lines.start_row(line)
         try:
             cells = [cell.strip(_IGNORED) for cell in next(reader)]
@@ -209,11 +250,12 @@ def _rows(
         except _LineTooLong:
             number += 1  # the reader has not counted it
             found += 1
-            yield CsvRow(line, {}, f"it has a line of more than {_MAX_LINE:,} characters")
+            yield CsvRow(line, {}, f"it has a line of more than {_MAX_LINE:,} characters", CsvDefect.LINE_TOO_LONG)
             continue
         except csv.Error:
             found += 1
-            yield CsvRow(line, {}, _quotation_error("".join(lines.row), delimiter, line, number + reader.line_num))
+            error = _quotation_error("".join(lines.row), delimiter, line, number + reader.line_num)
+            yield CsvRow(line, {}, error, CsvDefect.QUOTATION)
             continue
         finally:
             progress.update()
@@ -226,9 +268,9 @@ def _rows(
             if name in columns
         }
         if any(_REPLACEMENT in cell for cell in cells):
-            yield CsvRow(line, {}, f"the text is not in UTF-8; for the whole file, {_SAVE_AS_CSV}")
+            yield CsvRow(line, {}, f"the text is not in UTF-8; for the whole file, {_SAVE_AS_CSV}", CsvDefect.NOT_UTF8)
         elif any(cell for position, cell in enumerate(cells) if position >= len(names) or not names[position]):
-            yield CsvRow(line, {}, "it has a value in a column without a name")
+            yield CsvRow(line, {}, "it has a value in a column without a name", CsvDefect.UNNAMED_COLUMN)
         else:
             yield CsvRow(line, {**{name: "" for name in names if name in columns}, **named})
 
@@ -267,4 +309,7 @@ def _header(
             break
     optional = ", ".join(name for name in columns if name not in required)
     missing = f"; {optional} may be missing" if optional else ""
-    raise InvalidCsvFile(f"its first line must name the columns: {', '.join(required)}{missing}; there are no others")
+    raise InvalidCsvFile(
+        f"its first line must name the columns: {', '.join(required)}{missing}; there are no others",
+        CsvDefect.NO_HEADER,
+    )

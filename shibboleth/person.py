@@ -84,6 +84,8 @@ class AttributeDefect(StrEnum):
     NOT_URL_ENCODED = "it is not URL-encoded"
     INVISIBLE = "it contains invisible characters"
     NOT_SCOPED = "it does not have exactly one @"
+    EMPTY = "it is empty"
+    FOREIGN_SCOPE = "its scope is not one of the organisation's"
 
 
 class BrokenAttribute(ValueError):
@@ -317,21 +319,23 @@ def _likely_organisation(entity_id: str, session: ShibbolethSession, organisatio
     return ""
 
 
-def invalid_account(organisation: Organisation, account: str) -> str:
+def invalid_account(organisation: Organisation, account: str) -> AttributeDefect | None:
     """Return why a text cannot be an account of an organisation.
 
     Returns:
-        Empty if it can be one.
+        None if it can be one.
     """
-    if not account or len(account) > MAX_ACCOUNT_LENGTH:
-        return "it is empty or longer than 512 characters"
+    if not account:
+        return AttributeDefect.EMPTY
+    if len(account) > MAX_ACCOUNT_LENGTH:
+        return AttributeDefect.TOO_LONG
     if not is_visible(account):
         return AttributeDefect.INVISIBLE
     # Every key attribute is scoped
     user, _, scope = account.rpartition("@")
     if not user or "@" in user:
         return AttributeDefect.NOT_SCOPED
-    return "" if organisation.has_scope(scope) else "its scope is not one of the organisation's"
+    return None if organisation.has_scope(scope) else AttributeDefect.FOREIGN_SCOPE
 
 
 def _account(session: ShibbolethSession, organisation: Organisation) -> str:

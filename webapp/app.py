@@ -42,7 +42,16 @@ from webapp.pages.problems import (
     problem_values,
     refusing_organisation,
 )
-from webapp.pages.request import FormTooLarge, Page, PageRequest, RawResponse, Redirect, parse_fields, read_form
+from webapp.pages.request import (
+    FormTooLarge,
+    Page,
+    PageRequest,
+    RawResponse,
+    Redirect,
+    parse_fields,
+    read_form,
+    read_upload,
+)
 from webapp.pages.support_messages import RenderedMessage, delivery_message, support_messages
 from webapp.rendering.templating import Templates
 from webapp.routes import ROUTES, Route
@@ -141,7 +150,12 @@ class WebApp:
                 shown = DisplayedPerson(person.name or person.account, person.organisation)
                 request = self._with_language_of(person.organisation, request)
                 request = replace(request, optional_person=person, displayed_person=shown)
-            request = replace(request, path_params=path_params, form=read_form(environ, request.query))
+            request = replace(request, path_params=path_params)
+            if route.uploads and self.context.admin_access.is_administrator(request.person):
+                form, files = read_upload(environ, request.query)
+                request = replace(request, form=form, files=files)
+            else:
+                request = replace(request, form=read_form(environ, request.query))
             request = self._with_return(request, request.form.get("return", ""))
             request.parameter("lang")
             if route.access is Access.PERSON:
@@ -329,6 +343,8 @@ class WebApp:
             or self.context.linking.admission.may_link(request.optional_person),
             "administers": request.optional_person is not None
             and self.context.admin_access.has_grant(request.optional_person),
+            "is_administrator": request.optional_person is not None
+            and self.context.admin_access.is_administrator(request.optional_person),
             "language_query": request.language_query,
             "language_links": {code: _language_link(request, code) for code in self.languages},
             "request": request,

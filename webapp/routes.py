@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from webapp.auth.authenticator import Access
 from webapp.operator import pages as operator
+from webapp.operator.account_list import accounts, compare_accounts
 from webapp.operator.link_list import list_links
 from webapp.operator.metrics import metrics
 from webapp.operator.statistics_pages import statistics, statistics_api, statistics_file
@@ -58,6 +59,8 @@ class Route:
     path: str
     access: Access
     handler: Handler
+    uploads: bool = False
+    """Whether the form may have files, if an administrator of an organisation sends it."""
 
 
 ROUTES = (
@@ -115,6 +118,8 @@ ROUTES = (
     Route("GET", "/operator/organisations/<name>/retry", Access.PERSON, operator.redirect_to_organisation),
     Route("POST", "/operator/organisations/<name>/links", Access.PERSON, list_links),
     Route("GET", "/operator/organisations/<name>/links", Access.PERSON, operator.redirect_to_organisation),
+    Route("GET", "/operator/accounts", Access.PERSON, accounts),
+    Route("POST", "/operator/accounts", Access.PERSON, compare_accounts, uploads=True),
     Route("GET", "/operator/incidents", Access.PERSON, operator.incident),
     Route("GET", "/operator/people", Access.PERSON, operator.search),
     Route("POST", "/operator/people", Access.PERSON, operator.submit_search),

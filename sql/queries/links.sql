@@ -103,6 +103,16 @@ where organisation = :organisation
 order by person_key
 limit :limit;
 
+-- name: list_linked_keys
+-- A page of the people of an organisation who have a current link.
+select person_key
+from links
+where organisation = :organisation
+    and person_key > :after
+    and ended_at is null
+order by person_key
+limit :limit;
+
 -- name: count_links
 -- Number of current links.
 select count(*) as count

@@ -102,6 +102,10 @@ class LinkRepository(Repository):
         """
         return map(rows.link_from_row, self.pages("list_links", organisation_id))
 
+    def linked_keys(self, organisation_id: str) -> Iterator[str]:
+        """Yield the person_key of each current link, a page at a time."""
+        return (row["person_key"] for row in self.pages("list_linked_keys", organisation_id))
+
     def count(self, organisation_id: str) -> int:
         """Return the number of an organisation's current links."""
         (row,) = self.engine.fetch_all("count_links", organisation=organisation_id)

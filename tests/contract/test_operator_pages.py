@@ -101,6 +101,7 @@ PEOPLE = {
     "another organisation's person of the operator's name": (("operator@amk.example", POLYTECHNIC_IDP), NOTHING),
 }
 LIST = "/operator/organisations/<name>/links"
+ACCOUNTS = "/operator/accounts"
 OURS = [route for route in ROUTES if route.path.startswith("/operator")]
 
 
@@ -121,7 +122,7 @@ def test_each_role_sees_its_pages_and_others_get_404(app, store, person):
     make_link(store, "anna@amk.example", orcid_id(IDS_OF[1]), POLYTECHNIC)
 
     for route, name in product(OURS, ("yliopisto", "amk")):
-        if (route.method, route.path) == ("POST", LIST):
+        if (route.method, route.path) == ("POST", LIST) or route.path == ACCOUNTS:
             continue
         reply = asked(who, route, name)
 
@@ -160,6 +161,21 @@ def test_the_list_of_an_organisation_is_for_its_own_administrators(app, store, p
         assert reply.status == (200 if name in lists else 404)
         assert (reply.header("Content-Type") == "text/csv; charset=utf-8") == (name in lists)
         assert ("links-listed" in kinds(store, name)) == (name in lists)
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("person", PEOPLE)
+def test_accounts_are_compared_for_administrators_with_their_own_organisation(app, store, person):
+    who, administers = web_client(app, *PEOPLE[person][0]), ADMINISTRATORS.get(person, NOTHING)
+    form = {"token": who.token(), "accounts": "x@yliopisto.example\nx@amk.example"}
+
+    page, reply = who.get(ACCOUNTS), who.post(ACCOUNTS, form)
+
+    assert (page.status, reply.status) == ((200, 200) if administers else (404, 404))
+    for name in ("yliopisto", "amk"):
+        assert ("accounts-compared" in kinds(store, name)) == (name in administers)
+        assert (f">x@{name}.example</textarea>" in reply.text) == (name in administers)
+    assert ('href="/operator/accounts"' in who.get("/operator").text) == bool(administers)
 
 
 def kinds(store, name):

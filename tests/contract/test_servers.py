@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 from tests.support.configuration import ALL_RIGHTS, TOKEN, write_configuration, write_secret
 from tests.support.ports import free_port
+from tests.support.processes.raw_client import sent
 from tests.support.processes.servers import ask, configuration, connection, running, start
 from webapp.cli.main import main
 from webapp.config.loader import load
@@ -127,7 +128,8 @@ def test_a_body_larger_than_any_form_of_ours_is_refused(tmp_path):
     path = configuration(tmp_path, listen={"port": 0})
 
     with running(path, "serve") as (_, address):
-        assert ask(address, "/", "POST", b"x" * 70_000).status == 413
+        port, length = int(address.rpartition(":")[2]), 16 * 1024 * 1024 + 1
+        assert sent(port, "/", "POST", f"Host: connect.example\r\nContent-Length: {length}\r\n")[0] == 413
 
 
 SLOW = """

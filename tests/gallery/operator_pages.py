@@ -11,6 +11,7 @@ from tests.gallery.rendering import ACCOUNT, DAY, INTERFACES, NEW, OLD
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id, make_organisation
 from tests.support.service import orcid_id
 from webapp.auth.named_people import NamedPeople
+from webapp.config.organisation import Keep
 from webapp.operator.access import AdminAccess
 
 STAFF = AdminAccess(operators=(NamedPeople.parse(UNIVERSITY, (ACCOUNT,)),))
@@ -66,6 +67,41 @@ def administrator_organisation(context):
     context.link()
     staff = AdminAccess(administrators=(NamedPeople.parse(UNIVERSITY, (ACCOUNT,)),))
     return context.maija(context.web_app(admin_access=staff)).get("/operator/organisations/yliopisto")
+
+
+@page_state("GET /operator/accounts")
+def administrator_accounts(context):
+    return _administrator_client(context).get("/operator/accounts")
+
+
+@page_state("GET /operator/accounts")
+def administrator_accounts_where_nothing_is_kept(context):
+    staff = AdminAccess(administrators=(NamedPeople.parse(UNIVERSITY, (ACCOUNT,)),))
+    web_app = context.web_app(admin_access=staff, settings={"keep": Keep.NOTHING})
+    return context.maija(web_app).get("/operator/accounts")
+
+
+@page_state("POST /operator/accounts")
+def administrator_accounts_compared(context):
+    context.link()
+    people = "".join(f"person{number}@yliopisto.example\n" for number in range(40))
+    return _compare(context, f"{ACCOUNT}\n{people}maija@elsewhere.example\n\nmaija\n")
+
+
+@page_state("POST /operator/accounts")
+def administrator_accounts_that_all_have_an_id(context):
+    context.link()
+    return _compare(context, ACCOUNT)
+
+
+@page_state("POST /operator/accounts")
+def administrator_accounts_without_a_list(context):
+    return _compare(context, "")
+
+
+@page_state("POST /operator/accounts")
+def administrator_accounts_that_cannot_be_read(context):
+    return _compare(context, "uid;mail\nmaija;maija@elsewhere.example\nville;ville@elsewhere.example\n")
 
 
 @page_state("GET /operator/statistics")
@@ -155,6 +191,16 @@ def operator_claim_without_a_form(context):
 @page_state("GET /operator/people/record")
 def operator_record_without_a_form(context):
     return _operator_client(context).get("/operator/people/record")
+
+
+def _administrator_client(context):
+    staff = AdminAccess(administrators=(NamedPeople.parse(UNIVERSITY, (ACCOUNT,)),))
+    return context.maija(context.web_app(admin_access=staff))
+
+
+def _compare(context, text):
+    who = _administrator_client(context)
+    return who.upload("/operator/accounts", {"token": who.token(), "accounts": text})
 
 
 def _operator_client(context):

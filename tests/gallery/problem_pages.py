@@ -17,11 +17,12 @@ from shibboleth.person import (
 )
 from sql.errors import LinkChanged, OrcidIdInUse, SchemaAhead, SchemaBehind, StoreUnavailable
 from tests.gallery.page_states import page_state
-from tests.gallery.rendering import NEW, OLD
-from tests.support.factories import make_link, make_organisation
+from tests.gallery.rendering import ACCOUNT, NEW, OLD
+from tests.support.factories import UNIVERSITY, make_link, make_organisation
 from tests.support.service import ask, make_orcid_client, orcid_id
 from webapp.auth.cookies import RepeatedCookie
 from webapp.auth.csrf import CsrfError
+from webapp.auth.named_people import NamedPeople
 from webapp.linking.admission import LinkingClosed, NotAdmitted
 from webapp.linking.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefused
 from webapp.linking.return_address import ReturnNotAllowed
@@ -34,8 +35,9 @@ from webapp.linking.service import (
     SomeoneElsesAttempt,
     TooManyAttempts,
 )
+from webapp.operator.access import AdminAccess
 from webapp.pages.problems import Bug, FormTooLarge, NoSuchOrganisation, NotAllowed, NotFound
-from webapp.pages.request import IncompleteForm, RepeatedParameter
+from webapp.pages.request import MAX_UPLOAD_BYTES, IncompleteForm, RepeatedParameter, UploadTooLarge
 
 # Who cannot be let in
 
@@ -220,6 +222,13 @@ def bug(context):
 @page_state("POST /me/start", FormTooLarge)
 def too_large(context):
     return context.maija().post("/me/start", {"token": "x" * 20_000})
+
+
+@page_state("POST /operator/accounts", UploadTooLarge)
+def upload_too_large(context):
+    staff = AdminAccess(administrators=(NamedPeople.parse(UNIVERSITY, (ACCOUNT,)),))
+    administrator = context.maija(context.web_app(admin_access=staff))
+    return administrator.upload("/operator/accounts", {"token": "x"}, file=b"x" * MAX_UPLOAD_BYTES)
 
 
 @page_state("POST /me/start", IncompleteForm)

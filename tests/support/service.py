@@ -314,6 +314,21 @@ class WebClient:
     def post(self, path, form, **environ):
         return self._ask(path, "POST", form, environ)
 
+    def upload(self, path, form, **files):
+        """Send a form with files, by the name of their field."""
+        parts = [(f'name="{name}"', value.encode()) for name, value in form.items()]
+        parts += [(f'name="{name}"; filename="list.csv"', content) for name, content in files.items()]
+        body = b"".join(
+            b"--boundary\r\nContent-Disposition: form-data; %s\r\n\r\n%s\r\n" % (name.encode(), content)
+            for name, content in parts
+        )
+        return self.post_body(path, "multipart/form-data; boundary=boundary", body + b"--boundary--\r\n")
+
+    def post_body(self, path, content_type, body):
+        """Send a body of any type."""
+        framing = {"CONTENT_TYPE": content_type, "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
+        return self.post(path, {}, **framing)
+
     def same_browser(self, account, entity_id=UNIVERSITY_IDP):
         """Return another person who is now signed in in this browser."""
         return WebClient(self.app, account, entity_id, cookies=self.cookies)

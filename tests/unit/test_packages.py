@@ -26,6 +26,7 @@ KNOWS_CONNECTOR = (
     "webapp/cli/removals.py",
     "webapp/cli/organisation/",
     "webapp/cli/serve/",
+    "webapp/operator/account_list.py",
     "webapp/operator/link_list.py",
     "webapp/operator/metrics.py",
     "webapp/operator/statistics_pages.py",
@@ -36,7 +37,7 @@ NOT_IN_THE_CONNECTOR = {"bottle", "jinja2", "babel", "webapp.app", "webapp.pages
 
 LIBRARIES = {
     "babel": {"webapp/i18n/language.py"},
-    "bottle": {"webapp/app.py"},
+    "bottle": {"webapp/app.py", "webapp/pages/request.py"},
     "click": {
         "webapp/cli/check.py",
         "webapp/cli/deliver.py",

@@ -37,7 +37,7 @@ from webapp.linking.service import (
     SomeoneElsesAttempt,
     TooManyAttempts,
 )
-from webapp.pages.request import FormTooLarge, IncompleteForm, RepeatedParameter
+from webapp.pages.request import FormTooLarge, IncompleteForm, RepeatedParameter, UploadTooLarge
 
 ATTRIBUTE_DEFECT_TEXTS = {
     AttributeDefect.NOT_UTF8: gettext_noop("it is not UTF-8"),
@@ -45,6 +45,8 @@ ATTRIBUTE_DEFECT_TEXTS = {
     AttributeDefect.TOO_LONG: gettext_noop("it is longer than 512 characters"),
     AttributeDefect.INVISIBLE: gettext_noop("it contains invisible characters"),
     AttributeDefect.NOT_SCOPED: gettext_noop("it does not have exactly one @"),
+    AttributeDefect.EMPTY: gettext_noop("it is empty"),
+    AttributeDefect.FOREIGN_SCOPE: gettext_noop("it does not end in one of the organisation's domains"),
 }
 """What may be wrong with an attribute, as sentences of the catalogues."""
 
@@ -407,6 +409,13 @@ PROBLEMS: dict[type[Exception], Problem] = {
         gettext_noop("The request was too large"),
         gettext_noop("It was larger than any of our forms."),
         gettext_noop("Go back to your page and try again."),
+    ),
+    UploadTooLarge: Problem(
+        "upload-too-large",
+        413,
+        gettext_noop("The list is too large"),
+        gettext_noop("It has more than 8 MB. Nothing was compared, and nothing was stored."),
+        gettext_noop("Leave out columns that are not needed, or split the list, and upload it again."),
     ),
     IncompleteForm: Problem(
         "incomplete-form",

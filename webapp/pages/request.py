@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from io import BytesIO
 from typing import IO, Any
 from urllib.parse import parse_qs
+
+import bottle
 
 from shibboleth.person import Person
 from sql.records import PersonStatus
@@ -16,6 +19,8 @@ from webapp.auth.display import DisplayedPerson
 from webapp.i18n.language import ChosenBy, Language, LanguageChoice
 from webapp.linking.return_address import ReturnAddress
 
+MAX_UPLOAD_BYTES = 8 * 1024 * 1024
+"""Largest body of a form with a file."""
 _MAX_FORM_BYTES = 16 * 1024
 _MAX_FIELDS = 50
 
@@ -26,6 +31,10 @@ class RepeatedParameter(ValueError):
 
 class FormTooLarge(ValueError):
     """The request is larger than any form of this service."""
+
+
+class UploadTooLarge(FormTooLarge):
+    """The form with its file has more than MAX_UPLOAD_BYTES."""
 
 
 class IncompleteForm(ValueError):
@@ -41,6 +50,8 @@ class PageRequest:
     browser: Browser
     query: Mapping[str, list[str]] = field(default_factory=dict)
     form: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """The files of a form, by the name of the field; of routes with `uploads` only."""
     path_params: Mapping[str, str] = field(default_factory=dict)
     optional_person: Person | None = None
     person_status: PersonStatus = PersonStatus(None)  # noqa: RUF009 - a frozen value
@@ -157,7 +168,52 @@ def read_form(environ: Mapping[str, Any], query: Container[str] = ()) -> dict[st
     return {name: values[0] for name, values in fields.items()}
 
 
-def _read_body(environ: Mapping[str, Any]) -> bytes:
+class _UploadRequest(bottle.BaseRequest):  # type: ignore[misc]  # Bottle has no types
+    # So that Bottle keeps the body and the files in memory, and writes none to a temporary file
+    MEMFILE_MAX = MAX_UPLOAD_BYTES
+
+
+def read_upload(environ: Mapping[str, Any], query: Container[str] = ()) -> tuple[dict[str, str], dict[str, bytes]]:
+    """Read a form that may have files (`multipart/form-data`).
+
+    Other forms are read as by `read_form`. Nothing is written to the disk.
+
+    Returns:
+        The fields, and the content of the files, by the name of their field. A field for a file that has none is empty.
+
+    Raises:
+        UploadTooLarge: If it has more than MAX_UPLOAD_BYTES.
+        FormTooLarge: If it has more than 50 fields.
+        IncompleteForm: If the body did not arrive whole, or is not valid.
+        RepeatedParameter: As `read_form`.
+    """
+    content_type = environ.get("CONTENT_TYPE", "")
+    if environ.get("REQUEST_METHOD") != "POST" or not content_type.lower().startswith("multipart/form-data"):
+        return read_form(environ, query), {}
+    try:
+        body = _read_body(environ, MAX_UPLOAD_BYTES)
+    except FormTooLarge:
+        raise UploadTooLarge from None
+    whole = {"CONTENT_LENGTH": str(len(body)), "wsgi.input": BytesIO(body)}
+    try:
+        found = _UploadRequest({"REQUEST_METHOD": "POST", "CONTENT_TYPE": content_type, **whole}).POST
+        values = [(name, found.getall(name)) for name in found]
+    except (bottle.HTTPError, ValueError, LookupError):
+        raise IncompleteForm from None
+    if len(values) > _MAX_FIELDS:
+        raise FormTooLarge
+    if any(len(of_name) > 1 or name in query for name, of_name in values):
+        raise RepeatedParameter
+    fields, files = {}, {}
+    for name, (value,) in values:
+        if isinstance(value, bottle.FileUpload):
+            files[name] = value.file.read()
+        else:
+            fields[name] = value
+    return fields, files
+
+
+def _read_body(environ: Mapping[str, Any], max_bytes: int = _MAX_FORM_BYTES) -> bytes:
     # The same under every server: mod_wsgi and granian hand on chunks with Transfer-Encoding, waitress with a length.
     # Without either there is no body (RFC 9112, section 6.3)
     length, encoding = environ.get("CONTENT_LENGTH") or "0", environ.get("HTTP_TRANSFER_ENCODING", "")
@@ -165,9 +221,9 @@ def _read_body(environ: Mapping[str, Any]) -> bytes:
         raise IncompleteForm
     # Python refuses to convert thousands of digits
     length = length.lstrip("0")
-    if not encoding and (len(length) > len(str(_MAX_FORM_BYTES)) or int(length or 0) > _MAX_FORM_BYTES):
+    if not encoding and (len(length) > len(str(max_bytes)) or int(length or 0) > max_bytes):
         raise FormTooLarge
-    size = _MAX_FORM_BYTES + 1 if encoding else int(length or 0)
+    size = max_bytes + 1 if encoding else int(length or 0)
     body = bytearray()
     try:
         while len(body) < size and (chunk := environ["wsgi.input"].read(size - len(body))):
@@ -175,7 +231,7 @@ def _read_body(environ: Mapping[str, Any]) -> bytes:
     except OSError:
         # mod_wsgi: the client closed the connection, or was too slow
         raise IncompleteForm from None
-    if len(body) > _MAX_FORM_BYTES:
+    if len(body) > max_bytes:
         raise FormTooLarge
     if not encoding and len(body) < size:
         raise IncompleteForm

@@ -18,6 +18,7 @@ from tests.support.processes.demo import Demo
 UNREACHABLE = {
     "orcid-busy": "it takes more people at once than one browser; tests/contract/test_concurrency.py has so many",
     "incomplete-form": "no browser sends a form in part; tests/contract/test_form_bodies.py does",
+    "upload-too-large": "a form of so many megabytes takes long; tests/contract/test_account_list.py sends one",
     "orcid-client-changed": "the clients are read at the start; test_organisation_client.py has it",
     "organisation-misconfigured": "the organisations are read at the start; test_misconfigured_organisations.py has it",
     "not-admitted": "the states are read at the start; test_admission.py has it",

@@ -23,10 +23,10 @@ import waitress
 
 from resolver_connector.attested.bulk import MAX_BULK_BYTES
 from shibboleth.process_state import ProcessState
-from webapp.config.listen import ConnectorListener, Listener
+from webapp.config.listen import AuthorityListener, ConnectorListener, Listener
 
 MAX_BODY = 64 * 1024
-"""Largest request body of the pages and the attribute authority, in bytes; the connector takes larger lists."""
+"""Largest request body of the attribute authority, in bytes; the pages and the connector take larger lists."""
 MAX_HEADER = 64 * 1024
 """Largest request line with headers, in bytes. Apache's limit is lower."""
 CHANNEL_TIMEOUT = 120
@@ -206,7 +206,7 @@ def _create_server(application: WSGIApplication, listener: Listener, options: di
         # The connector itself decides whose X-Forwarded-For it trusts; the web application trusts no such header
         clear_untrusted_proxy_headers=not isinstance(listener, ConnectorListener),
         max_request_header_size=MAX_HEADER,
-        max_request_body_size=MAX_BULK_BYTES if isinstance(listener, ConnectorListener) else MAX_BODY,
+        max_request_body_size=MAX_BODY if isinstance(listener, AuthorityListener) else MAX_BULK_BYTES,
         expose_tracebacks=False,
         connection_limit=_connection_limit(),
         channel_timeout=CHANNEL_TIMEOUT,
