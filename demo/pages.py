@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping
 from http.client import responses
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from demo.orcid.http import Response, html_response
+from demo.orcid.pages import templates
 
 Environ = Mapping[str, Any]
 StartResponse = Callable[..., Any]
@@ -26,21 +24,9 @@ HEADERS: Final = (
 )
 
 
-@functools.cache
-def templates() -> Environment:
-    """Return the template environment, created at the first call."""
-    return Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
 def page(template: str, status: int = 200, **facts: Any) -> Response:
     """Render a template as a response."""
-    return html_response(status, templates().get_template(template).render(facts), *HEADERS)
+    return html_response(status, templates(TEMPLATES).get_template(template).render(facts), *HEADERS)
 
 
 def message(status: int, title: str, words: str) -> Response:

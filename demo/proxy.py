@@ -27,7 +27,9 @@ from demo.identity_provider import IdentityProvider, sign_in_page, sign_in_url
 from demo.idm.app import Idm
 from demo.idm.http import Request as IdmRequest
 from demo.orcid.http import Request, Response, parse_request, see_other
+from demo.orcid.pages import templates
 from demo.pages import (
+    TEMPLATES,
     Environ,
     StartResponse,
     WSGIApplication,
@@ -37,7 +39,6 @@ from demo.pages import (
     send_response,
     set_cookie,
     style,
-    templates,
 )
 from demo.people import ORGANISATIONS, PEOPLE, Person
 from demo.sessions import Session, SessionStore
@@ -240,7 +241,7 @@ def _with_links(response: Response) -> Response:
     headers = {name.lower(): value for name, value in response.headers}
     if not headers.get("content-type", "").startswith("text/html") or not response.body:
         return response
-    links = templates().get_template("nav.html").render().encode()
+    links = templates(TEMPLATES).get_template("nav.html").render().encode()
     kept = tuple((name, value) for name, value in response.headers if name.lower() != "content-length")
     return replace(response, body=response.body.replace(b"</body>", links + b"\n</body>"), headers=kept)
 

@@ -25,10 +25,10 @@ HEADERS: Final = (
 
 
 @functools.cache
-def templates() -> Environment:
-    """Return the template environment, created at the first call."""
+def templates(directory: Path) -> Environment:
+    """Return the template environment of a directory, created at the first call."""
     return Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(directory),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -38,9 +38,8 @@ def templates() -> Environment:
 
 def page(simulator: OrcidSimulator, template: str, status: int = 200, **values: Any) -> Response:
     """Render a page; all links start with the base URL."""
-    text = (
-        templates().get_template(template).render(base=simulator.base_url, prefix=simulator.registry_prefix, **values)
-    )
+    values |= {"base": simulator.base_url, "prefix": simulator.registry_prefix}
+    text = templates(TEMPLATES).get_template(template).render(values)
     return html_response(status, text, *HEADERS)
 
 
