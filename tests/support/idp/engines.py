@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,20 +31,14 @@ JARS = tuple(
         *("commons-dbcp2", "commons-pool2", "postgresql", "sqlite-jdbc"),
     )
 )
-SHORT_RUN = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xlog:disable")
-"""Options of a Java machine that runs for a second or two: nothing is optimised, and garbage needs no threads."""
+QUICK_START = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xlog:disable")
+"""Options of a Java machine that runs for a few seconds: little is optimised, and garbage needs no threads."""
 NOTHING = {
     "script": "", "bodies": [], "templates": [], "kind": "url", "beans": "", "properties": {}, "headers": False,
     "client": False, "values": [], "queries": [], "timeout": 5, "urls": [], "authority": "", "accepts": {},
     "version": "4",
 }  # fmt: skip
 """What is asked for unless a test asks for more."""
-ALL_LIBRARIES = {
-    "script": "1", "bodies": [[200, "e30=", False]],
-    "templates": [["$resolutionContext.principal", {"principal": "x"}]],
-    "beans": '<beans xmlns="http://www.springframework.org/schema/beans"/>', "properties": {"idp.home": "x"},
-}  # fmt: skip
-"""What loads most classes that any test needs."""
 STAND = Path(__file__).parent / "idp.js"
 PAIR = Path(__file__).parent / "Pair.java"
 RESOLVER = "{urn:mace:shibboleth:2.0:resolver}"
@@ -67,6 +62,8 @@ class Ran:
 def run(*, between=(), locale="en", **asked):
     """Let a script read each body, fill each template with its names, and so on.
 
+    One Java machine runs it all, one after the other; another one is started after an error.
+
     Args:
         between: What is done, one after the other, where a query is None.
         locale: The language of the Java machine.
@@ -74,78 +71,76 @@ def run(*, between=(), locale="en", **asked):
             `templates` with their names, and the `kind` that tells how what is put into one is escaped: not at all in a
             url, by itself in sql and ldap; `beans`, `properties` and `version`, of which `headers`, `client`, `values`
             and `queries` (each with `timeout` seconds) are made; `urls`, asked by the client with the script.
+
+    Raises:
+        RuntimeError: If anything fails but what is reported for each body, query and request.
     """
-    if missing := [jar for jar in JARS if not jar.exists()]:
-        raise RuntimeError(f"no {missing[0]}; these tests need: apt-get install {' '.join(PACKAGES)}")
     said = {
         **NOTHING,
         **asked,
+        "locale": locale,
         "bodies": [_response(body, asked.get("version")) for body in asked.get("bodies", ())],
         "properties": AT_HOME | dict(asked.get("properties") or {}),
     }
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "asked.json"
-        path.write_text(json.dumps(said), "utf-8")
-        classes, archive = _compiled()
-        done = _java(_command(path, locale, f"-XX:SharedArchiveFile={archive}", classes), between)
-    if not done.startswith("{"):
-        raise RuntimeError(done[:4000])
-    return Ran(**json.loads(done))
+    machine, errors = _machine()
+    acts = iter(between)
+    limit = threading.Timer(120, machine.kill)
+    limit.start()
+    try:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".json") as file:
+            json.dump(said, file)
+            file.flush()
+            answer = _answer(machine, file.name)
+            while answer == "paused":
+                next(acts)()
+                answer = _answer(machine, "")
+    finally:
+        limit.cancel()
+    if not answer.startswith("{"):
+        _machine.cache_clear()
+        machine.kill()
+        machine.communicate()
+        errors.seek(0)
+        raise RuntimeError(answer + errors.read()[:4000])
+    return Ran(**json.loads(answer))
 
 
-def _command(path, locale, option, *classes):
-    # Language version 180 is ECMAScript 5, as far as Rhino goes
-    settings = {"file.encoding": "UTF-8", "user.language": locale, "java.util.logging.config.file": "/dev/null"}
-    command = ["java", *SHORT_RUN, option, *(f"-D{name}={value}" for name, value in settings.items())]
-    shell = ["org.mozilla.javascript.tools.shell.Main", "-version", "180", "-opt", "-1", STAND, path]
-    return [*command, "-cp", ":".join(map(str, (*JARS, *classes))), *shell]
+def _answer(machine, line):
+    machine.stdin.write(f"{line}\n")
+    machine.stdin.flush()
+    return machine.stdout.readline().strip()
 
 
 @cache
-def _compiled():
-    """Compile the class of scoped attributes, and archive the libraries' classes.
-
-    A Java machine maps the archive instead of loading them, which is half of a run.
-
-    Returns:
-        The directory of the class, and the path of the archive.
-    """
-    directory = tempfile.mkdtemp(prefix="orcid-connect-idp-stand-")
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    command = ["javac", *(f"-J{option}" for option in SHORT_RUN), "-d", directory, PAIR]
+def _machine():
+    """Start the Java machine; return its process and its error file."""
+    if missing := [jar for jar in JARS if not jar.exists()]:
+        raise RuntimeError(f"no {missing[0]}; these tests need: apt-get install {' '.join(PACKAGES)}")
+    classes = tempfile.mkdtemp(prefix="orcid-connect-idp-stand-")
+    atexit.register(shutil.rmtree, classes, ignore_errors=True)
+    command = ["javac", *(f"-J{option}" for option in QUICK_START), "-d", classes, PAIR]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
-    archive, asked = Path(directory, "libraries.jsa"), Path(directory, "asked.json")
-    asked.write_text(json.dumps(NOTHING | ALL_LIBRARIES), "utf-8")
-    command = _command(asked, "en", f"-XX:ArchiveClassesAtExit={archive}")
-    done = subprocess.run(command, check=True, capture_output=True, timeout=120)
-    assert json.loads(done.stdout)["rendered"] == ["x"], done.stdout
-    return directory, archive
+    errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - open as long as the process
+    settings = {"file.encoding": "UTF-8", "java.util.logging.config.file": "/dev/null"}
+    command = ["java", *QUICK_START, *(f"-D{name}={value}" for name, value in settings.items())]
+    # Language version 180 is ECMAScript 5, as far as Rhino goes
+    shell = ["org.mozilla.javascript.tools.shell.Main", "-version", "180", "-opt", "-1", STAND]
+    process = subprocess.Popen(
+        [*command, "-cp", ":".join(map(str, (*JARS, classes))), *shell],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        encoding="utf-8",
+    )
+    atexit.register(errors.close)
+    # The end of its input ends it
+    atexit.register(process.communicate)
+    return process, errors
 
 
 def _response(body, version):
     status, content = body if isinstance(body, tuple) else (200, body)
     return [status, None if content is None else base64.b64encode(content).decode(), version == "5"]
-
-
-def _java(command, between):
-    """Run to the end, and give the last line, or what was wrong.
-
-    Where it pauses, do what comes next in between.
-    """
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, **pipes) as process:
-        last = ""
-        for act in between:
-            while last != "paused":
-                last = process.stdout.readline().strip()
-                if not last:
-                    return process.stderr.read()
-            act()
-            last = ""
-            process.stdin.write("\n")
-            process.stdin.flush()
-        output, wrong = process.communicate(timeout=120)
-        return output.rstrip("\n").rpartition("\n")[2] if output and not process.returncode else wrong or output
 
 
 def look_up(files, urls, *, version="4", authority="", properties=None):

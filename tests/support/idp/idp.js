@@ -1,11 +1,11 @@
 // Stands in for the parts of a Shibboleth Identity Provider that run a mapping script, fill a template, ask a database
-// and make an HTTP request. Reads what is to be done from the file it is given, and prints what came of it: see
-// engines.py.
-(function (path) {
+// and make an HTTP request. Each line of the input names a file, which says what is to be done; a line is printed of
+// what came of it: see engines.py.
+(function () {
+    var input = new java.io.BufferedReader(new java.io.InputStreamReader(java.lang.System["in"], "UTF-8"));
     var read = function (name) {
         return String(new java.lang.String(java.nio.file.Files.readAllBytes(java.nio.file.Paths.get(name)), "UTF-8"));
     };
-    var asked = JSON.parse(read(path));
 
     // As strict as the real ones: null and "" are refused, and only collections are taken
     function StringAttributeValue(value) {
@@ -224,8 +224,7 @@
     // What is printed before queries wait for a line of the one who asked them
     function queriesOf(asked) {
         var source = beans(asked.beans, asked.properties, asked.version).getBean("orcid-connect.DataSource");
-        var input = new java.io.BufferedReader(new java.io.InputStreamReader(java.lang.System["in"]));
-        return asked.queries.map(function (query) {
+        var found = asked.queries.map(function (query) {
             if (query === null) {
                 crowded(source);
                 print("paused");
@@ -234,6 +233,8 @@
             }
             return queried(source, query, asked.timeout);
         });
+        source.close();
+        return found;
     }
 
     // --- One HTTP request after another, by one client: as Apache HttpClient and the trust engine of OpenSAML behave
@@ -331,7 +332,7 @@
         var milliseconds = function (text) { return java.time.Duration.parse(text).toMillis(); };
         var settings = {connect: milliseconds(made.connectionTimeout), packet: milliseconds(made.socketTimeout)};
         var evaluates = made.tLSSocketFactory !== undefined, closes = made.connectionCloseAfterResponse !== "false";
-        return asked.urls.map(function (url) {
+        var found = asked.urls.map(function (url) {
             var target = new java.net.URI(url), began = java.lang.System.nanoTime(), reused = kept !== null;
             var socket = null, answer, done, why;
             try {
@@ -356,18 +357,31 @@
             }
             return done;
         });
+        if (kept !== null) {
+            kept.close();
+        }
+        return found;
     }
 
     var engine = new org.apache.velocity.app.VelocityEngine();
     engine.setProperty("runtime.log.logsystem.class", "org.apache.velocity.runtime.log.NullLogChute");
     engine.init();
-    print(JSON.stringify({
-        mapped: asked.bodies.map(function (each) { return mapped(asked.script, each[0], entityOf(each[1]), each[2]); }),
-        rendered: asked.templates.map(function (each) { return rendered(engine, each[0], each[1], asked.kind); }),
-        headers: asked.headers ? headers(asked.beans, asked.properties, asked.version) : null,
-        client: asked.client ? client(asked.beans, asked.properties, asked.version) : null,
-        evaluated: asked.values.length ? evaluated(asked.beans, asked.properties, asked.version, asked.values) : [],
-        queried: asked.queries.length ? queriesOf(asked) : [],
-        looked_up: asked.urls.length ? lookUps(asked) : []
-    }));
-}(arguments[0]));
+
+    function ran(asked) {
+        java.util.Locale.setDefault(new java.util.Locale(asked.locale));
+        return {
+            mapped: asked.bodies.map(function (each) { return mapped(asked.script, each[0], entityOf(each[1]), each[2]); }),
+            rendered: asked.templates.map(function (each) { return rendered(engine, each[0], each[1], asked.kind); }),
+            headers: asked.headers ? headers(asked.beans, asked.properties, asked.version) : null,
+            client: asked.client ? client(asked.beans, asked.properties, asked.version) : null,
+            evaluated: asked.values.length ? evaluated(asked.beans, asked.properties, asked.version, asked.values) : [],
+            queried: asked.queries.length ? queriesOf(asked) : [],
+            looked_up: asked.urls.length ? lookUps(asked) : []
+        };
+    }
+
+    var path;
+    for (path = input.readLine(); path !== null; path = input.readLine()) {
+        print(JSON.stringify(ran(JSON.parse(read(String(path))))));
+    }
+}());
