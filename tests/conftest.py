@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import ipaddress
 import os
 import signal
 import socket
+import sys
 
 import freezegun
 import hypothesis
 import pytest
 
+from resolver_connector.transfers import installed
 from sql.migrate import migrate
 from sql.store import open_store
 from tests.support.database import TABLES, make_sqlite
@@ -80,6 +83,26 @@ def closed_network():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", guarded(connect))
         patch.setattr(socket.socket, "connect_ex", guarded(connect_ex))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def entry_points_are_read_once():
+    """Read the entry points of installed packages once; that is most of the time that it takes to load a configuration.
+
+    A test that puts a package onto the path has it read.
+    """
+    path, found = [*sys.path], {}
+
+    def entry_points(*, group):
+        if sys.path != path:
+            return importlib.metadata.entry_points(group=group)
+        if group not in found:
+            found[group] = importlib.metadata.entry_points(group=group)
+        return found[group]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(installed, "entry_points", entry_points)
         yield
 
 
