@@ -5,10 +5,12 @@ import io
 import logging
 import re
 import tempfile
+from pathlib import Path
 
 import pytest
 
 from resolver_connector.csv_file import MAX_OTHER_LINES
+from shibboleth import handout
 from shibboleth.attributes import fold
 from shibboleth.orcid_id import Registry
 from sql.engines.base import queries
@@ -221,6 +223,15 @@ def test_an_organisation_whose_links_are_not_kept_has_no_list(web_app):
 
 BOUNDARY = "multipart/form-data; boundary=boundary"
 PART = b'--boundary\r\nContent-Disposition: form-data; name="accounts"\r\n'
+
+
+@pytest.mark.parametrize("name", ["apache-mod_wsgi.conf", "apache-proxy.conf"])
+def test_apache_lets_lists_pass_that_the_page_refuses_itself(name):
+    text = (Path(handout.__file__).parent / "templates/sp" / name).read_text("utf-8")
+
+    limits = dict(re.findall(r'<Location "([^"]+)">\s+LimitRequestBody (\d+)\s+</Location>', text))
+
+    assert int(limits[PATH]) > MAX_UPLOAD_BYTES
 
 
 BROKEN = (

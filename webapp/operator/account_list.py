@@ -153,9 +153,8 @@ def parse_account_list(organisation: Organisation, form: Mapping[str, str], file
     try:
         found = _read(organisation, _rows(file or text.encode(), column), column)
     except InvalidCsvFile as error:
-        if error.defect is None:
-            raise
-        raise InvalidAccountList(CSV_DEFECT_TEXTS[error.defect], field, values={"line": error.line}) from None
+        text = CSV_DEFECT_TEXTS[error.defect or CsvDefect.NOT_TEXT]
+        raise InvalidAccountList(text, field, values={"line": error.line}) from None
     if found.rows > MAX_ROWS:
         raise InvalidAccountList(TOO_MANY_ROWS, field, values={"number": MAX_ROWS})
     if not found.accounts:
