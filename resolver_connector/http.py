@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from tempfile import SpooledTemporaryFile
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, cast
 from urllib.parse import parse_qs, unquote_to_bytes
 
 from shibboleth.organisation import OrganisationMisconfigured
@@ -49,16 +49,6 @@ CHUNK = 64 * 1024
 """Bytes of a body that are read at once."""
 OWS = " \t"
 """Optional white space around a part of a header (RFC 9110 section 5.6.3)."""
-
-
-class EventLog(Protocol):
-    """Log of events, as `webapp.log.Log` implements it."""
-
-    def __call__(self, word: str, /, **facts: object) -> None:
-        """Log an event."""
-
-    def exception(self, error: BaseException) -> None:
-        """Log an unexpected exception."""
 
 
 class BadRequest(ValueError):

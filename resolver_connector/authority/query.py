@@ -27,11 +27,10 @@ from saml2.xmldsig import (
 )
 
 from shibboleth.attributes import ATTRIBUTES
+from shibboleth.characters import XML_WHITE_SPACE
 
 CLOCK_SKEW = timedelta(minutes=5)
 """Maximum difference between a query's IssueInstant and the current time."""
-_WHITE = " \t\r\n"
-"""White space of XML (section 2.3)."""
 VERSION = "2.0"
 ORCID = ATTRIBUTES["eduPersonOrcid"].saml2_name
 UNSPECIFIED = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
@@ -93,9 +92,13 @@ def parse_envelope(body: bytes) -> Any:
     query = samlp.attribute_query_from_string(_query_in(body))
     if query is None or not query.id or query.version != VERSION:
         raise InvalidQuery("the query has no ID, or its Version is not 2.0")
-    if query.issuer is None or not (query.issuer.text or "").strip(_WHITE):
+    if query.issuer is None or not (query.issuer.text or "").strip(XML_WHITE_SPACE):
         raise InvalidQuery("the query has no Issuer")
-    if query.subject is None or query.subject.name_id is None or not (query.subject.name_id.text or "").strip(_WHITE):
+    if (
+        query.subject is None
+        or query.subject.name_id is None
+        or not (query.subject.name_id.text or "").strip(XML_WHITE_SPACE)
+    ):
         raise InvalidQuery("the query has no Subject with a NameID")
     return query
 
@@ -114,7 +117,7 @@ def require_strong_signature(query: Any) -> None:
 
 def issuer_of(query: Any) -> str:
     """Return the entityID of the requesting service."""
-    return str(query.issuer.text).strip(_WHITE)
+    return str(query.issuer.text).strip(XML_WHITE_SPACE)
 
 
 def to_attribute_query(query: Any, now: datetime) -> AttributeQuery:
@@ -141,7 +144,7 @@ def to_attribute_query(query: Any, now: datetime) -> AttributeQuery:
         id=query.id,
         issued_at=issued_at,
         service=issuer_of(query),
-        value=name_id.text.strip(_WHITE),
+        value=name_id.text.strip(XML_WHITE_SPACE),
         attribute=ATTRIBUTE_OF.get(form),
         qualifier=name_id.name_qualifier or None,
         wants_orcid=not wanted or ORCID in wanted,

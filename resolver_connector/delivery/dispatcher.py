@@ -19,8 +19,8 @@ from datetime import datetime
 from time import monotonic
 
 from resolver_connector.delivery.backoff import next_try_at
+from resolver_connector.delivery.event_log import EventLog
 from resolver_connector.delivery.settings import WorkerSettings
-from resolver_connector.http import EventLog
 from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Transfer
 from shibboleth.organisation import Organisations
 from sql.errors import StoreUnavailable

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from types import MappingProxyType
 
 from resolver_connector.attested.receivers import Receivers
-from resolver_connector.http import EventLog
+from resolver_connector.delivery.event_log import EventLog
 from sql.repositories.attempts import KEEP_EXPIRED
 from sql.store import Store
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 
 from resolver_connector.delivery.dispatcher import Dispatcher, make_worker_id
-from resolver_connector.http import EventLog
+from resolver_connector.delivery.event_log import EventLog
 from sql.errors import StoreUnavailable
 from sql.records import Delivery
 

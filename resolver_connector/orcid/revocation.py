@@ -17,7 +17,7 @@ from time import monotonic
 
 from resolver_connector.delivery.backoff import next_try_at
 from resolver_connector.delivery.dispatcher import make_worker_id
-from resolver_connector.http import EventLog
+from resolver_connector.delivery.event_log import EventLog
 from resolver_connector.orcid.clients import OrcidClients, OrcidCredentials
 from resolver_connector.orcid.http import OrcidResponse, OrcidUnavailable, send
 from resolver_connector.orcid.sealing import CannotOpen, TokenPair, TokenSealer

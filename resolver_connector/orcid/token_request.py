@@ -21,7 +21,6 @@ TOKEN_SUFFIX = "/orcid-token"  # noqa: S105 - a path
 TOKEN_READ = "orcid-token-read"  # noqa: S105 - a word
 """The kind of the audit event of a token that was handed out."""
 
-
 _MESSAGES = {
     TokenError.NO_PERMISSION: "the person permitted nothing but the iD",
     TokenError.SCOPE_NOT_GRANTED: "the person did not permit this scope",

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from resolver_connector.http import EventLog
+from resolver_connector.delivery.event_log import EventLog
 from resolver_connector.orcid.clients import OrcidClients, OrcidCredentials
 from resolver_connector.orcid.pairs import TokenError, open_access_token, usable_pairs
 from resolver_connector.orcid.revocation import RevocationOutcome, Revoker

@@ -312,7 +312,7 @@ class LdapTransfer(TransferModel):
         outcome = OUTCOMES.get(result.code, Outcome.REFUSED)
         if outcome is Outcome.STORED:
             return DeliveryResult(outcome)
-        words = _without(result.words, entry.dn if entry else "", "the entry")
+        words = _without(result.message, entry.dn if entry else "", "the entry")
         words = _without(words, self.bind_dn, "the service's account")
         hint = (hint or HINTS.get(result.code, "")).format(
             attribute=self.attribute, object_class=self.object_class or "a class"

@@ -68,13 +68,20 @@ class Result:
     """The result of an operation."""
 
     code: int
-    words: str
+    message: str
+    """The name of the code, and the server's diagnostic message (RFC 4511 section 4.1.9)."""
 
 
 class Directory:
     """One server of a directory.
 
     Each operation raises `DeliveryFailed` if there is no result, or if the deadline has passed.
+
+    Args:
+        url: `ldap://` or `ldaps://`, with the host and, where it is not that of `PORTS`, the port.
+        tls: Further arguments of `ldap3.Tls`.
+        options: Further arguments of `ldap3.Connection`.
+        deadline: When operations are interrupted.
     """
 
     def __init__(self, url: SplitResult, tls: dict[str, Any], options: dict[str, Any], deadline: Deadline) -> None:
@@ -164,8 +171,8 @@ class Directory:
     def _result(self) -> Result:
         result = self._connection.result
         code = result["result"]
-        words = (result["description"] or f"result code {code}", result["message"])
-        return Result(code, ": ".join(each for each in words if each))
+        parts = (result["description"] or f"result code {code}", result["message"])
+        return Result(code, ": ".join(each for each in parts if each))
 
     def _failure(self, error: Exception) -> DeliveryFailed:
         # An exception of ldap3 has two types, its own and that of its cause; for several addresses it holds a list
