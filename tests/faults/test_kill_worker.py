@@ -24,7 +24,7 @@ from resolver_connector.orcid.sealing import TokenSealer
 from sql.records import DeliveryState
 from tests.support.factories import UNIVERSITY
 from tests.support.processes.killed_worker import TOKEN_KEYS
-from tests.support.processes.killed_workers import WORKERS, KilledProcess, Workers
+from tests.support.processes.killed_workers import KilledProcess, Workers
 from tests.support.processes.killer import ServerKilled
 from tests.support.service import WebClient, run_orcid_simulator
 
@@ -78,15 +78,12 @@ def test_every_change_arrives_once_and_in_order_when_processes_are_killed(store,
         stack.callback(web.close)
         with Workers("worker", urls, rng) as workers:
             killed = _people_come(web, simulator, store, rng, workers)
-        assert killed + workers.deaths >= KILLS
-        for _ in range(WORKERS):
-            survivor = KilledProcess("worker", *urls)
-            stack.callback(survivor.close)
-            survivor.start_until(0)
-        # What killed web servers have left; whoever waits does so no longer
-        store.orcid_tokens.make_due(datetime.now(UTC) + timedelta(hours=2))
-        store.orcid_tokens.make_revocations_due(datetime.now(UTC))
-        _wait_until_nothing_waits(store)
+            assert killed + workers.deaths >= KILLS
+            workers.survive()
+            # What killed web servers have left; whoever waits does so no longer
+            store.orcid_tokens.make_due(datetime.now(UTC) + timedelta(hours=2))
+            store.orcid_tokens.make_revocations_due(datetime.now(UTC))
+            _wait_until_nothing_waits(store)
 
     assert {each.state for each in store.deliveries.counts(UNIVERSITY)} == {DeliveryState.DONE}
     assert store.audit.verify(UNIVERSITY) == []

@@ -33,8 +33,8 @@ DRAIN = 4.0
 ACCOUNTS = ("maija", "wang", "onni")
 CLIENTS = 8
 RELOADS = 4
-PAUSE = 0.02
-"""Seconds between two requests of a client."""
+PAUSE = 0.1
+"""Seconds between two requests of a client: requests all the time, which leave the machine time for the rest."""
 REPEATED = ("look-up", "linking and removal")
 """What a client does again and again."""
 LOOKUP = f"/v1/people/{quote('maija@saimaa.example')}"

@@ -53,11 +53,21 @@ class Workers:
             assert server.process.stdout.readline() == "dead\n"
             self.deaths += 1
 
-    def __exit__(self, *_):
+    def survive(self):
+        """Kill them once more, and start as many that live until the block ends."""
+        self._kill()
+        for server in self._parents:
+            server.start_until(0)
+
+    def _kill(self):
         self._ended = True
         for server, thread in zip(self._parents, self._threads, strict=True):
             while thread.is_alive():
                 with suppress(ProcessLookupError):
                     os.kill(server.pid, signal.SIGKILL)
                 thread.join(0.1)
+
+    def __exit__(self, *_):
+        self._kill()
+        for server in self._parents:
             server.close()

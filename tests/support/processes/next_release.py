@@ -5,6 +5,7 @@ It is this one with an additive migration more."""
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 from sql.migrate import MIGRATIONS
@@ -26,6 +27,7 @@ def install(directory: Path) -> Path:
         shutil.copytree(ROOT / package, directory / package, ignore=shutil.ignore_patterns("__pycache__"))
     latest = max(path.name for path in MIGRATIONS.glob("*.sql"))
     (directory / "sql" / "migrations" / NAME).write_text(ADDED.format(since=latest), "utf-8")
+    subprocess.run(["/usr/bin/python3", "-m", "compileall", "-q", directory], check=True)
     for path in (directory, *directory.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     return directory
