@@ -172,11 +172,18 @@ class Stack(Machine):
         for name in ("shibboleth2.xml", "attribute-map.xml", "attribute-policy.xml", "shibd.logger"):
             self.put(name, to / name)
         self.log_here(to / "shibd.logger")
-        for each in keys.glob("sp-*.pem") if keys else ():
+        for each in (keys or self._service_provider_keys()).glob("sp-*.pem"):
             self.account.owns(shutil.copy(each, to))
-        for name in () if keys else ("sp-signing", "sp-encrypt"):
-            self.do("shib-keygen", "-o", to, "-u", self.account.user, "-g", self.account.group, "-h", self.host,
-                      "-e", self.entity_id, "-n", name)  # fmt: skip
+
+    def _service_provider_keys(self) -> Path:
+        # Made once for all stacks of this name, since each takes a second of processor time
+        directory = self.venv / "world" / self.host
+        if not directory.exists():
+            directory.mkdir()
+            for name in ("sp-signing", "sp-encrypt"):
+                self.do("shib-keygen", "-o", directory, "-u", self.account.user, "-g", self.account.group,
+                          "-h", self.host, "-e", self.entity_id, "-n", name)  # fmt: skip
+        return directory
 
     def _install_apache(self) -> None:
         to = self.install_apache(*OPERATORS_MODULES[self.front])
