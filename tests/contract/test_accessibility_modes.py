@@ -24,7 +24,7 @@ a { text-decoration: none; transition: color 1s; } </style></head><body>
 @pytest.fixture(scope="module")
 def inspector():
     with browsing() as browser:
-        yield PageInspector(browser, axe=False)
+        yield PageInspector(browser)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ def main(wanted):
     page_states = [each for each in PAGE_STATES if each.name in wanted] or PAGE_STATES
     with browsing() as browser:
         for code in [each for each in languages() if each in wanted] or languages():
-            screenshots = ScreenshotTaker(PageInspector(browser, axe=False), FOLDER / code)
+            screenshots = ScreenshotTaker(PageInspector(browser), FOLDER / code)
             shutil.rmtree(screenshots.folder, ignore_errors=True)
             with serve_gallery(code, page_states=page_states) as (address, shown):
                 _pictures(screenshots, address, shown)

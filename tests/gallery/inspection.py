@@ -136,14 +136,12 @@ def axe_core():
 class PageInspector:
     """A browser that inspects pages."""
 
-    def __init__(self, browser, *, axe=True):
+    def __init__(self, browser):
         self.driver = browser.driver
         self.cdp = self.driver.execute_cdp_cmd
         self.cdp("Emulation.setScrollbarsHidden", {"hidden": True})
         self.set_viewport(**NARROW)
         self.cdp("Page.enable", {})
-        if axe:
-            self.cdp("Page.addScriptToEvaluateOnNewDocument", {"source": axe_core()})
 
     def set_viewport(self, **size):
         """Set the size of the window."""
@@ -162,6 +160,8 @@ class PageInspector:
         """
         self.driver.get(address)
         measured = self.driver.execute_script(MEASURE)
+        if axe or kinds is not None:
+            self.driver.execute_script(axe_core())
         rules = {name: {"enabled": False} for name in COLOUR_RULES} | {"target-size": {"enabled": True}}
         found = self._run_axe({"type": "tag", "values": TAGS}, rules) if axe else []
         tree = self.accessibility_tree()

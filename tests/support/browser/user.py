@@ -19,7 +19,8 @@ PIIA = "0009-0000-0006-6665"
 HANAKO = "0009-0000-0011-1104"
 OTHER_ID = "0009-0000-0003-3337"
 
-SCREENSHOTS = Path(os.environ.get("SCREENSHOTS") or Path(__file__).parents[3] / "build" / "screenshots")
+SCREENSHOTS = os.environ.get("SCREENSHOTS")
+"""The directory of the screenshots that journeys take; without it they take none."""
 
 
 def orcid_uri(orcid):
@@ -59,11 +60,13 @@ class BrowserUser(Browser):
         return self.heading
 
     def screenshot(self, picture):
-        """Save a screenshot of the whole page."""
+        """Save a screenshot of the whole page, if screenshots are wanted."""
+        if not SCREENSHOTS:
+            return self
         size = self._devtools("Page.getLayoutMetrics")["cssContentSize"]
         shot = self._devtools("Page.captureScreenshot", captureBeyondViewport=True, clip={**size, "scale": 1})
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        (SCREENSHOTS / f"{picture}.png").write_bytes(base64.b64decode(shot["data"]))
+        Path(SCREENSHOTS).mkdir(parents=True, exist_ok=True)
+        (Path(SCREENSHOTS) / f"{picture}.png").write_bytes(base64.b64decode(shot["data"]))
         return self
 
     # Navigation
