@@ -115,7 +115,7 @@ def test_a_link_of_somebody_who_may_not_link_stays_and_can_be_removed(in_state, 
 
 
 @pytest.mark.parametrize(
-    ("state", "title"), [(State.CLOSED, "takes no new connections"), (State.PILOT, "not open to you yet")]
+    ("state", "title"), [(State.CLOSED, "is not accepting new connections"), (State.PILOT, "not open to you yet")]
 )
 def test_nobody_links_once_the_state_has_changed_whatever_was_begun(in_state, simulator, store, state, title):
     person = visitor(in_state(State.OPEN), OTHER)

@@ -105,7 +105,7 @@ def test_the_permission_left_out_offers_no_tick(journey):
     journey.maija.agree(place, affiliation="yes")
     journey.work()
     assert journey.record() == []
-    assert "You have not permitted your organisation at ORCID" in journey.page()
+    assert "You have not given your organisation permission at ORCID" in journey.page()
 
     # Permitted on another visit, which needs no confirmation
     journey.visit_orcid(**ALL)
@@ -121,7 +121,7 @@ def test_taken_back_at_orcid_and_permitted_again(journey):
     journey.maija.get("/me")
     journey.work()
     assert journey.record() == [("Librarian", False)]
-    assert "You have not permitted your organisation at ORCID" in journey.page()
+    assert "You have not given your organisation permission at ORCID" in journey.page()
     assert journey.store.links.get(UNIVERSITY, ACCOUNT) is not None
 
     journey.visit_orcid(**ALL)
@@ -133,7 +133,7 @@ def test_permissions_given_back_here_end_the_entry_first(journey):
     journey.link(tick=True, **ALL)
     journey.work()
     form = {"token": journey.maija.token(), "shown": f"https://sandbox.orcid.org/{MAIJA}"}
-    assert "is ended first, as you agreed. Then the permission ends at ORCID too" in journey.maija.get("/me").text
+    assert "as you agreed. Then the permission ends at ORCID too" in journey.maija.get("/me").text
     assert journey.maija.post("/me/permissions/remove", form).status == 303
 
     journey.work()

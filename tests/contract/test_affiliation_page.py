@@ -69,7 +69,7 @@ def test_the_box_is_not_ticked_and_the_permission_is_stored_with_its_text(bench)
     page = maija.get("/me/affiliation")
     assert "The entry is on your ORCID record." in text(page)
     assert "<dt>Employment</dt> <dd>written" in text(page)
-    assert "Your affiliation at ORCID</a>: written" in text(maija.get("/me"))
+    assert "Your organisation in your ORCID record</a>: written" in text(maija.get("/me"))
 
 
 def test_it_can_be_stopped_without_ending_the_link(bench):
@@ -78,7 +78,7 @@ def test_it_can_be_stopped_without_ending_the_link(bench):
     bench.work()
 
     assert tick(maija, stop="yes").status == 303
-    assert "is being ended" in text(maija.get("/me/affiliation"))
+    assert "will get an end date or be deleted" in text(maija.get("/me/affiliation"))
     tick(maija, stop="yes")
     bench.work()
 
@@ -156,9 +156,9 @@ def test_several_affiliations_make_an_employment_and_an_education(bench):
     ("what", "words"),
     [
         ("deleted", "You deleted the entry at ORCID"),
-        ("permission", "You have not permitted your organisation at ORCID"),
+        ("permission", "You have not given your organisation permission at ORCID"),
         ("refused", "ORCID did not accept the entry"),
-        ("nothing", "Your organisation has stated nothing about you that could be written."),
+        ("nothing", "Your organisation has not sent any information about you that could be written."),
     ],
 )
 def test_the_page_says_how_it_stands_and_what_to_do(bench, what, words):
@@ -236,7 +236,7 @@ def test_the_page_of_the_removal_says_that_the_entry_is_ended(bench):
     bench.work()
 
     for path in ("/me/remove", "/me/erase"):
-        assert "is ended first, as you agreed." in text(maija.get(path))
+        assert "gets an end date or is deleted, as you agreed." in text(maija.get(path))
 
     bench.remove()
-    assert "If your organisation wrote an entry to your ORCID record, it is ended" in text(maija.get("/me/removed"))
+    assert "If your organisation wrote an entry to your ORCID record, it gets" in text(maija.get("/me/removed"))

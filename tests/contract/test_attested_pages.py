@@ -18,7 +18,7 @@ MAIJA, AKE = "maija@yliopisto.example", "ake@yliopisto.example"
 LONG_AGO = NOON - timedelta(days=30)
 SOURCE = "the <Library> register"
 ADVICE = "Your organisation connected this iD"
-QUESTION = "a different ORCID iD for you than the one that you connected here"
+QUESTION = "a different ORCID iD for you from the one you connected here"
 KEEP, CONNECT = "Keep the connected iD", "Connect the other iD at ORCID"
 
 
@@ -105,7 +105,7 @@ def test_the_same_id_connected_at_orcid_becomes_the_persons_own_without_a_change
     confirmation = maija.get(place)
     result = maija.get(maija.agree(place).location)
 
-    assert "When you confirm it, the connection becomes your own." in confirmation.text
+    assert "your organisation can no longer replace it without asking you." in confirmation.text
     assert "Connect this iD" in confirmation.text
     assert result.title in {"Your ORCID iD is connected", "Your ORCID iD is on its way to your organisation"}
     link = store.links.get(UNIVERSITY, MAIJA)

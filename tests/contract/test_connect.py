@@ -224,7 +224,7 @@ def test_an_organisation_with_two_sign_ins_offers_both(app):
     [
         ("/o/nowhere", 404, "This organisation is not connected"),
         ("/o/%C3%A4", 404, "This organisation is not connected"),
-        (f"/o/{MISCONFIGURED}", 503, "Your organisation cannot use this service just now"),
+        (f"/o/{MISCONFIGURED}", 503, "Your organisation cannot use this service right now"),
         (f"/connect?{SENT}&organisation=nowhere", 404, "This organisation is not connected"),
     ],
 )

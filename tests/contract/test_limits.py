@@ -14,7 +14,7 @@ from webapp.linking.service import MAX_OPEN_ATTEMPTS
 
 PEKKA = "pekka@yliopisto.example"
 TOO_MANY_ATTEMPTS = (429, "You have started too many times")
-TOO_MANY_MAILS = (429, "Too many e-mails for one day")
+TOO_MANY_MAILS = (429, "Too many emails for one day")
 
 
 @pytest.fixture

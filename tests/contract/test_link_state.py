@@ -147,7 +147,7 @@ def test_a_delivered_and_deleted_link_is_not_shown_as_removed(store):
 
     page = maija.get(place)
 
-    assert page.title == "Nothing is kept here any more"
+    assert page.title == "Nothing about your connection is stored here"
     assert "Your organisation can tell you whether an iD is connected and how to remove it" in page.text
     assert "has since been removed" not in page.text
 

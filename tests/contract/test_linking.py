@@ -649,7 +649,7 @@ def test_a_person_removes_their_link(maija, simulator, store):
 
     page = maija.get(remove(maija).location)
 
-    assert page.title == "The connection is removed"
+    assert page.title == "The connection has been removed"
     assert held(store) == []
     assert [change.kind for change in store.changes.list_after(UNIVERSITY, 0, 10)] == ["linked", "removed"]
 
@@ -728,7 +728,7 @@ def test_a_result_stays_true_after_a_removal(maija, simulator):
     remove(maija)
 
     page = maija.get(result)
-    assert page.title == "The connection is removed"
+    assert page.title == "The connection has been removed"
     assert "has since been removed" in page.text
 
 

@@ -496,7 +496,7 @@ def test_a_person_asks_for_both(store, maija):
 
     place = send(maija, address=f" {HOME} ", receipt="yes", **{"delivery-report": "yes"}).location
 
-    assert maija.get(place).title == "You will get an e-mail"
+    assert maija.get(place).title == "You will get an email"
     assert waiting(store) == [("delivery-report", HOME, 0), ("receipt", HOME, 0)]
 
 

@@ -166,7 +166,7 @@ def test_the_others_work_and_its_people_and_systems_are_told(path, store, mistak
     assert set(config.misconfigured) == {BROKEN}
     web, connector = make_web(config, store, Clock()), make_connector(config, store, Clock())
     page = sign_in(web, BROKEN, MAIJA)
-    assert (page.status, page.title) == (503, "Your organisation cannot use this service just now")
+    assert (page.status, page.title) == (503, "Your organisation cannot use this service right now")
     assert sign_in(web, OTHER, AINO).status == 200
     for token in (TOKEN, IDM_TOKEN):
         status, answer, retry_after = look_up(connector, token, MAIJA)

@@ -553,7 +553,7 @@ def test_the_state_of_transfers_and_feed_is_shown(store, operator, clock):
         return operator.get("/operator/organisations/yliopisto").text
 
     assert "Reachable." in page()
-    assert "It has never fetched changes." in page()
+    assert "It has not fetched any changes yet." in page()
     store.deliveries.record_failure(UNIVERSITY, "idm", NOON, 2, DAY)
     assert "Delivering as usual. Consecutive failures: 1." in page()
     store.deliveries.record_failure(UNIVERSITY, "idm", NOON, 2, DAY)
@@ -563,12 +563,12 @@ def test_the_state_of_transfers_and_feed_is_shown(store, operator, clock):
     make_link(store, VILLE, make_orcid_id(2), now=NOON)
     assert "Not fetched yet: 1" in page()
     clock.passes(days=2)
-    assert "One delivery at a time is tried" in page()
+    assert "Deliveries are tried one at a time" in page()
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_a_person_without_deliveries_is_shown_as_such(operator):
-    assert "Nothing has ever been sent to this organisation." in operator.get("/operator/organisations/amk").text
+    assert "Nothing has been sent to this organisation yet." in operator.get("/operator/organisations/amk").text
 
 
 # Incidents

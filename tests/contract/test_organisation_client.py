@@ -237,7 +237,7 @@ def test_the_audit_says_what_was_permitted_and_to_which_client(maija, simulator,
     assert permitted(store) == [("person", scope, OWN_CLIENT_ID) for scope in (READ, UPDATE)]
     assert store.audit.verify(UNIVERSITY) == []
     page = maija.get("/me/data").text
-    assert page.count("you permitted more at ORCID") == 2
+    assert page.count("at ORCID you permitted more") == 2
     assert UPDATE in page
 
 

@@ -83,7 +83,7 @@ def test_a_person_whose_id_is_suspended_is_told_so_and_no_release_is_missed(stor
     who = WebClient(make_front(store), ACCOUNT)
     page = who.get("/me").text
 
-    assert "Your connection remains" in page
+    assert "It stays connected" in page
     assert "can now share this iD" not in page
     assert store.links.get(UNIVERSITY, ACCOUNT).release is None
     link = json.loads(who.get("/me/data.json").body)["links"][0]
@@ -150,7 +150,7 @@ def test_an_operator_sees_how_many_of_an_organisation_are_in_which_state(store):
     ("failure", "words"),
     [
         (LookupFailed("status 503"), "ORCID cannot tell the status"),
-        (LookupPaused("the requests of this day are used up"), "ORCID was not asked: it has asked us to wait"),
+        (LookupPaused("the requests of this day are used up"), "We did not ask ORCID: it has asked us to wait"),
     ],
 )
 def test_an_operator_is_told_that_orcid_is_unavailable(store, failure, words):

@@ -75,7 +75,7 @@ def test_the_page_before_a_removal_says_what_happens_where(store, maija, idm, cl
     assert FIRST.uri in page.text
     assert "<bdi>idm</bdi>" in page.text
     assert "Your organisation&#39;s sign-in" in page.text.replace("organisation's", "organisation&#39;s")
-    assert "the next time they do" in page.text
+    assert "the next time they fetch" in page.text
 
 
 def test_organisations_without_transfers_and_feed_are_not_named(store, quiet):
@@ -84,7 +84,7 @@ def test_organisations_without_transfers_and_feed_are_not_named(store, quiet):
     page = WebClient(make_app(with_settings(quiet, transfers={}))).get("/me/remove").text
 
     assert "<bdi>idm</bdi>" not in page
-    assert "the next time they do" not in page
+    assert "the next time they fetch" not in page
     assert "Services may keep an iD" in page
 
 
@@ -94,7 +94,7 @@ def test_the_button_removes_the_link(store, maija, idm, clock):
 
     answer = maija.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")})
 
-    assert maija.get(answer.location).title == "The connection is removed"
+    assert maija.get(answer.location).title == "The connection has been removed"
     assert idm.kinds() == ["linked", "removed"]
 
 

@@ -127,7 +127,7 @@ def test_a_refused_delivery_names_whom_to_contact_and_has_a_text_with_account_an
     message = page.partition("<textarea")[2].partition("</textarea>")[0]
     for fact in (MAIJA, orcid_id(OLD).uri, TRANSFER, "Response: no such entry", PUBLIC_URL):
         assert fact in message
-    assert ("is removed" in message) == removed
+    assert ("has been removed" in message) == removed
 
 
 # Who is an operator
@@ -173,7 +173,7 @@ def test_the_page_after_the_mail_form_repeats_the_address(store, web_app):
 
     page = maija.get(maija.post("/me/mail", form).location)
 
-    assert "We write to you as soon as there is news." in before.text
+    assert "We will write to you as soon as there is news." in before.text
     assert "We will write to maija@home.example as soon as there is news." in page.text
 
 

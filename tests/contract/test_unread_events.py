@@ -16,7 +16,7 @@ from webapp.pages.data_inventory import EVENTS, REASONS
 
 MAIJA = "maija@yliopisto.example"
 FIRST, SECOND = make_orcid_id(1), make_orcid_id(2)
-HEADING = "What others did to your connection"
+HEADING = "Changes that others made to your connection"
 NOT_ABOUT_THE_LINK = {
     "attested-again",
     *("unchanged", "declined", "held-by-someone-else", "orcid-refused", "orcid-unavailable", "orcid-misconfigured"),
@@ -76,7 +76,7 @@ def test_every_kind_of_event_has_a_sentence_or_is_not_about_the_link():
     [
         ("organisation", "left the organisation", "By your organisation, {}. Reason: you left the organisation."),
         ("operator", "wrong <account>", "By the operator of this service, {}. Reason: wrong &lt;account&gt;"),
-        ("service", "kept for long enough", "By this service, {}. Reason: it was kept for long enough."),
+        ("service", "its retention period ended", "By this service, {}. Reason: its retention period ended."),
         ("service", "suspended", "By this service, {}."),
     ],
 )

@@ -560,7 +560,7 @@ def test_a_bug_shows_no_details_and_is_logged_with_its_incident_number(lines):
 
     answer = WebClient(app).get("/me")
 
-    assert (answer.status, answer.title) == (500, "Something went wrong here")
+    assert (answer.status, answer.title) == (500, "Something went wrong")
     assert "RuntimeError" not in answer.text
     assert "a secret" not in answer.text
     told, traced = lines()

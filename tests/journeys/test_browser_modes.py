@@ -39,7 +39,7 @@ def test_javascript_is_not_needed(user_without_script, demo):
 
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == [orcid_uri(MAIJA)]
     user.visit("/me").press("Remove the connection")
-    user.press_button("Remove the connection").expect_heading("The connection is removed")
+    user.press_button("Remove the connection").expect_heading("The connection has been removed")
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
 
 

@@ -82,7 +82,7 @@ def test_an_id_is_replaced_and_removed(user, demo):
 
     user.follow("Go to your page").expect_sentence("Your ORCID iD").use_skip_link()
     user.follow("Remove the connection").expect_sentence("Remove the connection").use_skip_link()
-    user.follow("Remove the connection").expect_sentence("The connection is removed")
+    user.follow("Remove the connection").expect_sentence("The connection has been removed")
     assert get_released_id(demo) == []
 
 

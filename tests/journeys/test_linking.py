@@ -69,7 +69,7 @@ def test_the_release_is_detected_at_the_next_sign_in(user):
 def test_the_displayed_release_changes_only_at_the_next_sign_in(user):
     user.link("maija", MAIJA).sign_out().sign_in("maija").expect_heading("Your ORCID iD")
     user.press("Remove the connection").press_button("Remove the connection").expect_heading(
-        "The connection is removed"
+        "The connection has been removed"
     )
 
     user.visit("/me").expect_heading("Your ORCID iD", "me-release-ending")
@@ -91,7 +91,7 @@ def test_each_page_leads_to_the_next_step_from_linking_to_removal(user, demo):
 
     user.press("Go to your page").expect_heading("Your ORCID iD").press("Remove the connection")
     user.expect_heading("Remove the connection").press_button("Remove the connection").expect_heading(
-        "The connection is removed"
+        "The connection has been removed"
     )
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
 
@@ -148,7 +148,7 @@ def test_maija_removes_her_id_and_it_is_gone_everywhere(user, demo):
     user.link("maija", MAIJA).visit("/me").press("Remove the connection")
     user.screenshot("me-removing")
     user.press_button("Remove the connection")
-    user.expect_heading("The connection is removed", "removed")
+    user.expect_heading("The connection has been removed", "removed")
 
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
     assert user.orcid_released_to_other_service("maija") == "not released"

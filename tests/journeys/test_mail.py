@@ -42,10 +42,10 @@ def test_receipt_and_delivery_report_are_sent_by_mail(user, demo):
     demo.set_register_fault("503")
     user.link("maija", MAIJA, "Your ORCID iD is on its way to your organisation")
     assert "We will keep trying for three days." in user.text
-    user.press("Get a confirmation by e-mail")
+    user.press("Get a confirmation by email")
     user.driver.find_element(By.ID, "address").send_keys(HOME)
     user.click_id("receipt").click_id("delivery-report").screenshot("mail-asked-for").press("Send it").expect_heading(
-        "You will get an e-mail"
+        "You will get an email"
     )
 
     demo.set_register_fault("")

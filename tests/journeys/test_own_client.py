@@ -64,7 +64,7 @@ def test_everything_is_permitted_and_ends_with_the_connection(user, demo, grante
     user.visit("/me").expect_heading("Your ORCID iD", "me-with-permissions")
     assert "Last used by the system research-system of your organisation" in user.text
     user.press("Remove the connection").press_button("Remove the connection")
-    user.expect_heading("The connection is removed")
+    user.expect_heading("The connection has been removed")
     granted.wait_for([])
     assert released(demo) == []
 
@@ -79,11 +79,11 @@ def test_the_affiliation_is_written_and_ends_before_the_permission(user, demo, g
     )
     user.click_id("affiliation").confirm().expect_heading("Your ORCID iD is connected")
     assert record() == [("employment", False)]
-    user.visit("/me/affiliation").expect_heading("Your affiliation at ORCID", "affiliation-written")
+    user.visit("/me/affiliation").expect_heading("Your organisation in your ORCID record", "affiliation-written")
     assert "The entry is on your ORCID record." in user.text
 
     user.visit("/me").expect_heading("Your ORCID iD").press("Remove the connection")
-    user.press_button("Remove the connection").expect_heading("The connection is removed")
+    user.press_button("Remove the connection").expect_heading("The connection has been removed")
     granted.wait_for([])
     assert record() == [("employment", True)]
 

@@ -30,7 +30,7 @@ REASON_TEXTS: Mapping[str, str] = MappingProxyType(
         ),
         "resumed": gettext_noop("Your ORCID iD is shared with services again, because it is in use at ORCID again."),
         "merged": gettext_noop(
-            "Your organisation became part of another one, and the connection of your ORCID iD was moved there with it."
+            "Your organisation became part of another one, and the connection of your ORCID iD moved with it."
         ),
         "moved": gettext_noop("The connection of your ORCID iD was moved, because your account has a new name."),
         "attested": gettext_noop("Another system of your organisation reported your ORCID iD."),
@@ -43,8 +43,8 @@ EVENT_TEXTS: Mapping[str, str] = MappingProxyType(
         "linked": gettext_noop("An ORCID iD was connected to your account."),
         "attested-updated": gettext_noop("Your organisation updated how and when the connected ORCID iD was verified."),
         "attestation-refused": gettext_noop(
-            "Your organisation states a different ORCID iD for you than the one that you connected here. "
-            "Nothing was changed. You decide which iD is connected."
+            "Your organisation reported a different ORCID iD for you from the one you connected here. Nothing was "
+            "changed. You decide which iD is connected."
         ),
         "replaced": gettext_noop("The ORCID iD that is connected to your account was replaced by another one."),
         "removed": gettext_noop("The connection of your ORCID iD was removed."),
@@ -63,10 +63,11 @@ EVENT_TEXTS: Mapping[str, str] = MappingProxyType(
             "your iD again."
         ),
         "affiliation-withdrawn": gettext_noop(
-            "Your organisation no longer writes to your ORCID record. The entry that it wrote there is being ended."
+            "Your organisation no longer writes to your ORCID record. The entry that it wrote there will get an "
+            "end date or be deleted, as you agreed."
         ),
-        "deprovisioned": gettext_noop("What you had started here was deleted."),
-        "erasure-requested": gettext_noop("Everything about you here is going to be erased."),
+        "deprovisioned": gettext_noop("The visits to ORCID that you had started here were deleted."),
+        "erasure-requested": gettext_noop("Everything stored about you in this service will be erased."),
     }
 )
 """What others did to a link, by the event's kind; of other kinds the person is not told here."""

@@ -109,7 +109,7 @@ class MailComposer:
         message["Content-Language"] = language.code
         message["Auto-Submitted"] = "auto-generated"
         when = language.format_datetime(mail.requested_at, self.zone)
-        asked = language.gettext("You asked for this e-mail on %(when)s. We have now deleted your address.", when=when)
+        asked = language.gettext("You asked for this email on %(when)s. We have now deleted your address.", when=when)
         message.set_content("\n".join([*lines, "", "-- ", name, self.public_url, asked]) + "\n", cte="quoted-printable")
         return message
 

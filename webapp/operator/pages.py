@@ -34,17 +34,15 @@ _COUNT = re.compile(r"\d{1,9}", re.ASCII)
 
 LOOKUP_FAILED = gettext_noop("ORCID cannot tell the status of this iD right now. Nothing was changed.")
 LOOKUP_PAUSED = gettext_noop(
-    "ORCID was not asked: it has asked us to wait, or today's limit of look-ups is reached. Try again "
+    "We did not ask ORCID: it has asked us to wait, or today's limit on look-ups has been reached. Try again "
     "later. Nothing was changed."
 )
-CLAIM_OVER = gettext_noop("This claim has ended: it was decided, or nobody decided in time. Nothing was changed.")
-CLAIMANT_LINKED = gettext_noop(
-    "The account that claims the iD has connected another one in the meantime. Nothing was changed."
-)
+CLAIM_OVER = gettext_noop("This claim is no longer open: it has been decided or has expired. Nothing was changed.")
+CLAIMANT_LINKED = gettext_noop("The account that claims the iD has since connected another one. Nothing was changed.")
 STATES = {
-    State.HIDDEN: gettext_noop("hidden: only its test accounts may connect"),
-    State.PILOT: gettext_noop("pilot: only named people may connect"),
-    State.OPEN: gettext_noop("open to all its people"),
+    State.HIDDEN: gettext_noop("hidden: only its test accounts can connect an iD"),
+    State.PILOT: gettext_noop("pilot: only named users can connect an iD"),
+    State.OPEN: gettext_noop("open to all its users"),
     State.CLOSED: gettext_noop("closed: no new connections"),
 }
 """Messages of the catalogues for the states of an organisation, as sentences."""

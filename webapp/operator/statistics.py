@@ -47,7 +47,7 @@ COLUMNS = (
     Column("declined", gettext_noop("Declined"), (("attempt", "declined"),)),
     Column("problems", gettext_noop("Failed attempts"), tuple(("attempt", word) for word in PROBLEMS_BY_CODE)),
     Column("refused", gettext_noop("Sign-ins refused"), tuple(("sign-in", code) for code in REFUSED_CODES)),
-    Column("linked", gettext_noop("Linked"), (("event", "linked"),), row=1),
+    Column("linked", gettext_noop("New connections"), (("event", "linked"),), row=1),
     Column("replaced", gettext_noop("Replaced"), (("event", "replaced"),), row=1),
     Column("removed", gettext_noop("Removed"), (("event", "removed"),), row=1),
     Column("released", gettext_noop("Release first confirmed"), (("event", "release-seen"),), row=1),

@@ -207,32 +207,30 @@ EVENTS: Labels = MappingProxyType(
         ),
         "permission-withdrawn": gettext_noop("ORCID no longer accepted the permission you gave there"),
         "deprovisioned": gettext_noop("your organisation said that you have left"),
-        "suspended": gettext_noop("ORCID has deactivated or locked the iD, and it is not released"),
-        "resumed": gettext_noop("the iD is in use at ORCID again, and it is released"),
+        "suspended": gettext_noop("ORCID has deactivated or locked the iD, and it is not shared"),
+        "resumed": gettext_noop("the iD is in use at ORCID again, and it is shared"),
         "removal-cancelled": gettext_noop("your connection was due to be removed, but stays"),
         "attested-again": gettext_noop("your connection was due to be removed, but stays"),
         "authenticated": gettext_noop("you connected the iD yourself, after your organisation had connected it"),
         "attested-updated": gettext_noop("your organisation updated how and when the iD was verified"),
-        "attestation-refused": gettext_noop("your organisation stated a different iD for you; nothing was changed"),
+        "attestation-refused": gettext_noop("your organisation reported a different iD for you; nothing was changed"),
         "release-seen": gettext_noop("we noticed that your organisation shares the iD"),
         "moved-away": gettext_noop("moved to another account of yours"),
         "given-away": gettext_noop("moved to another account"),
         "reassigned": gettext_noop("the account was given to someone else"),
-        "erasure-requested": gettext_noop("everything about you is to be erased"),
+        "erasure-requested": gettext_noop("everything stored about you will be erased"),
         "affiliation-permitted": gettext_noop("you agreed that your organisation writes to your ORCID record"),
         "affiliation-withdrawn": gettext_noop("your organisation stopped writing to your ORCID record"),
         "affiliation-written": gettext_noop("your organisation wrote an entry to your ORCID record"),
-        "affiliation-closed": gettext_noop("the entry on your ORCID record got an end date"),
+        "affiliation-closed": gettext_noop("an end date was added to the entry on your ORCID record"),
         "affiliation-removed": gettext_noop("the entry is not on your ORCID record any more"),
         "affiliation-left": gettext_noop(
             "your organisation already has an entry on your ORCID record, so none was added"
         ),
         "affiliation-deleted": gettext_noop("you had deleted the entry at ORCID, so it is not written again"),
         "person-looked-up": gettext_noop("a system of your organisation asked which account has the iD"),
-        "orcid-token-read": gettext_noop(
-            "a system of your organisation fetched the access that you permitted at ORCID"
-        ),
-        "permitted": gettext_noop("you permitted more at ORCID than sharing your iD"),
+        "orcid-token-read": gettext_noop("a system of your organisation fetched the permission that you gave at ORCID"),
+        "permitted": gettext_noop("at ORCID you permitted more than reading your iD"),
         "permissions-removed": gettext_noop("you withdrew the permission that you gave at ORCID"),
         "person-searched": gettext_noop("an operator of this service viewed your connection"),
     }
@@ -241,31 +239,31 @@ EVENTS: Labels = MappingProxyType(
 FACTS: Labels = MappingProxyType(
     {
         "orcid": gettext_noop("ORCID iD"),
-        "previous": gettext_noop("ORCID iD before"),
+        "previous": gettext_noop("Previous ORCID iD"),
         "account": gettext_noop("Account"),
-        "previous_account": gettext_noop("Account before"),
-        "link": gettext_noop("Number of the connection"),
+        "previous_account": gettext_noop("Previous account"),
+        "link": gettext_noop("Connection number"),
         "source": gettext_noop("How the iD was verified"),
-        "previous_source": gettext_noop("How it was verified before"),
+        "previous_source": gettext_noop("How it was previously verified"),
         "authenticated_at": gettext_noop("When it was verified"),
         "consent": gettext_noop("Version and language of what you agreed to"),
         "reason": gettext_noop("Reason"),
         "record": gettext_noop("Status of the iD at ORCID"),
         "transfer": gettext_noop("System"),
-        "change": gettext_noop("Number of the change"),
+        "change": gettext_noop("Change number"),
         "outcome": gettext_noop("Result"),
         "message": gettext_noop("What the system answered"),
-        "attempt": gettext_noop("Number of the visit"),
+        "attempt": gettext_noop("Visit number"),
         "scope": gettext_noop("What it allows, in ORCID's words"),
         "account_issued_at": gettext_noop("When your account was issued"),
-        "stable_id": gettext_noop("Your identifier that never changes"),
+        "stable_id": gettext_noop("Your permanent identifier"),
         "credential": gettext_noop("Credential of your organisation's system"),
         "by": gettext_noop("Who asked"),
         "by_organisation": gettext_noop("Where they signed in"),
-        "from": gettext_noop("Organisation before"),
-        "into": gettext_noop("Organisation since then"),
+        "from": gettext_noop("Previous organisation"),
+        "into": gettext_noop("New organisation"),
         "section": gettext_noop("Section of your ORCID record"),
-        "put_code": gettext_noop("Number of the entry at ORCID"),
+        "put_code": gettext_noop("Entry number at ORCID"),
         "client": gettext_noop("Whose ORCID client was used"),
     }
 )
@@ -305,10 +303,10 @@ FACT_VALUES: Labels = MappingProxyType(
         "removed by the person": gettext_noop("you removed it"),
         "erased by the person": gettext_noop("you had everything erased"),
         "moved by the organisation": gettext_noop("your organisation moved it"),
-        "given by the holder": gettext_noop("the account that had the iD gave it away"),
+        "given by the holder": gettext_noop("the account that had the iD handed it over"),
         "moved by the person": gettext_noop("you moved it"),
         "account reassigned": gettext_noop("the account was given to someone else"),
-        "kept for long enough": gettext_noop("it was kept for long enough"),
+        "kept for long enough": gettext_noop("its retention period ended"),
         "signed in": gettext_noop("you signed in"),
         "left the organisation": gettext_noop("you left the organisation"),
         "no longer attested by the organisation": gettext_noop("it is no longer in your organisation's system"),
@@ -358,7 +356,7 @@ NEVER_SHOWN: Mapping[str, str] = MappingProxyType(
                 "that your connection is due to be removed, because it is missing from a list of your organisation"
             ),
         ),
-        "erasures.finished_at": gettext_noop("when an erasure was completed; the entry is anonymous by then"),
+        "erasures.finished_at": gettext_noop("when an erasure was completed; the entry is anonymous from then on"),
     }
 )
 """Columns about a person that are neither on the page nor in the file, and what they hold."""
@@ -403,11 +401,11 @@ _NOTHING_KEPT = gettext_noop("Until 15 minutes after your organisation's systems
 
 PERSON = Section(
     "you",
-    gettext_noop("Who you are here"),
+    gettext_noop("Your account details"),
     gettext_noop("To know whose ORCID iD it is, and to address you by name."),
     gettext_noop(
-        "Your organisation and account are stored with each record below, for as long as that record. The "
-        "rest is read each time you open a page, and not stored."
+        "Your organisation and account are stored with each record below, for as long as that record. The rest is "
+        "read each time you open a page, and is not stored."
     ),
     _fields(
         "",
@@ -422,9 +420,9 @@ PERSON = Section(
         ),
         ("name", gettext_noop("Your name"), FROM_ORGANISATION, "", "name"),
         ("account_issued", gettext_noop("When your account was issued"), FROM_ORGANISATION, "", "account_issued_at"),
-        ("stable_id", gettext_noop("Your identifier that never changes"), FROM_ORGANISATION, "", "stable_id"),
+        ("stable_id", gettext_noop("Your permanent identifier"), FROM_ORGANISATION, "", "stable_id"),
         ("prior_accounts", gettext_noop("Your earlier accounts"), FROM_ORGANISATION, "", "prior_accounts"),
-        ("released", gettext_noop("ORCID iDs that your organisation releases"), FROM_ORGANISATION, "", "released"),
+        ("released", gettext_noop("ORCID iDs that your organisation shares"), FROM_ORGANISATION, "", "released"),
         ("affiliation", gettext_noop("Your role in your organisation"), FROM_ORGANISATION, "", "affiliation_text"),
     ),
 )
@@ -448,7 +446,7 @@ LINKS = Section(
             "account_issued_at",
             "account_issued_at",
         ),
-        ("stable_id", gettext_noop("Your identifier that never changes"), FROM_ORGANISATION, "stable_id", "stable_id"),
+        ("stable_id", gettext_noop("Your permanent identifier"), FROM_ORGANISATION, "stable_id", "stable_id"),
         ("last_seen_on", gettext_noop("Day of your last visit"), FROM_SERVICE, "last_seen_on", "last_seen_on"),
         ("linked_at", gettext_noop("Connected"), FROM_SERVICE, "linked_at", "linked_at"),
         ("source", gettext_noop("How the iD was verified"), FROM_SERVICE, "source", "source", AUTHENTICATED),
@@ -491,7 +489,7 @@ LINKS = Section(
         ),
         (
             "release",
-            gettext_noop("Whether your organisation releases it"),
+            gettext_noop("Whether your organisation shares it"),
             FROM_ORGANISATION,
             "release_state",
             "release.state",
@@ -506,19 +504,19 @@ LINKS = Section(
             "record.state",
             RECORD_STATES,
         ),
-        ("record_since", gettext_noop("Since when it is known"), FROM_SERVICE, "record_since", "record.since"),
+        ("record_since", gettext_noop("Known since"), FROM_SERVICE, "record_since", "record.since"),
         (
             "record_checked_at",
-            gettext_noop("When ORCID was asked last"),
+            gettext_noop("Last looked up at ORCID"),
             FROM_SERVICE,
             "record_checked_at",
             "record.checked_at",
         ),
         ("record_primary", gettext_noop("The iD it was merged into"), FROM_ORCID, "record_primary", "record.primary"),
-        ("suspended_at", gettext_noop("Not released since"), FROM_SERVICE, "suspended_at", "suspended_at"),
+        ("suspended_at", gettext_noop("Not shared since"), FROM_SERVICE, "suspended_at", "suspended_at"),
         ("ended_at", gettext_noop("Ended"), FROM_SERVICE, "ended_at", "ended_at"),
         ("ended_by", gettext_noop("Ended by"), FROM_SERVICE, "ended_by", "ended_by", ACTORS),
-        ("id", gettext_noop("Number of the record"), FROM_SERVICE, "id", "id"),
+        ("id", gettext_noop("Record number"), FROM_SERVICE, "id", "id"),
     ),
     _NOTHING_KEPT,
     erased_when_inactive=True,
@@ -528,7 +526,7 @@ AFFILIATION_PERMISSIONS = Section(
     "affiliation_permissions",
     gettext_noop("What your organisation may write to your ORCID record"),
     gettext_noop("To write to your ORCID record that you work or study at your organisation, as you agreed."),
-    gettext_noop("Until you stop it. That of a connection that has ended stays until you have everything erased."),
+    gettext_noop("Until you stop it. If the connection has ended, until you have everything erased."),
     _fields(
         "affiliation_permissions",
         ("consent_text", gettext_noop("What you agreed to"), FROM_PERSON, "consent_texts.text", "consent.text"),
@@ -550,9 +548,9 @@ AFFILIATION_PERMISSIONS = Section(
         ("sections", gettext_noop("What is written"), FROM_ORGANISATION, "sections", "said.section_names"),
         ("department", gettext_noop("Department"), FROM_ORGANISATION, "department", "said.department"),
         ("title", gettext_noop("Title"), FROM_ORGANISATION, "title", "said.title"),
-        ("said_at", gettext_noop("Since when your organisation states it"), FROM_SERVICE, "said_at", "said_at"),
-        ("refused_at", gettext_noop("Without a permission at ORCID since"), FROM_ORCID, "refused_at", "refused_at"),
-        ("link", gettext_noop("Number of the connection"), FROM_SERVICE, "link_id", "link_id"),
+        ("said_at", gettext_noop("Reported by your organisation since"), FROM_SERVICE, "said_at", "said_at"),
+        ("refused_at", gettext_noop("No permission at ORCID since"), FROM_ORCID, "refused_at", "refused_at"),
+        ("link", gettext_noop("Connection number"), FROM_SERVICE, "link_id", "link_id"),
     ),
     erased_when_inactive=True,
 )
@@ -560,7 +558,7 @@ AFFILIATION_PERMISSIONS = Section(
 AFFILIATIONS = Section(
     "affiliations",
     gettext_noop("What your organisation wrote to your ORCID record"),
-    gettext_noop("To keep it up to date, to end it, and to write nothing twice."),
+    gettext_noop("To keep the entry up to date, to add an end date or delete it, and to avoid duplicates."),
     _WITH_LINKS,
     _fields(
         "affiliation_items",
@@ -574,10 +572,10 @@ AFFILIATIONS = Section(
         ),
         ("orcid", gettext_noop("ORCID iD"), FROM_ORCID, "links.registry links.orcid", "orcid_id"),
         ("state", gettext_noop("Status"), FROM_SERVICE, "state", "state", ITEM_STATES),
-        ("changed_at", gettext_noop("Since when"), FROM_SERVICE, "changed_at", "changed_at"),
-        ("put_code", gettext_noop("Number of the entry at ORCID"), FROM_ORCID, "put_code", "put_code"),
+        ("changed_at", gettext_noop("Since"), FROM_SERVICE, "changed_at", "changed_at"),
+        ("put_code", gettext_noop("Entry number at ORCID"), FROM_ORCID, "put_code", "put_code"),
         ("client_id", gettext_noop("Written by (number at ORCID)"), FROM_SERVICE, "client_id", "client_id"),
-        ("link", gettext_noop("Number of the connection"), FROM_SERVICE, "link_id", "link_id"),
+        ("link", gettext_noop("Connection number"), FROM_SERVICE, "link_id", "link_id"),
     ),
     erased_when_inactive=True,
 )
@@ -598,24 +596,24 @@ ATTEMPTS = Section(
             "account_issued_at",
             "account_issued_at",
         ),
-        ("stable_id", gettext_noop("Your identifier that never changes"), FROM_ORGANISATION, "stable_id", "stable_id"),
+        ("stable_id", gettext_noop("Your permanent identifier"), FROM_ORGANISATION, "stable_id", "stable_id"),
         ("orcid", gettext_noop("ORCID iD"), FROM_ORCID, "registry orcid", "orcid_id"),
         ("orcid_name", gettext_noop("Name at ORCID"), FROM_ORCID, "orcid_name", "orcid_name"),
         ("scope", gettext_noop("What ORCID was asked for"), FROM_PERSON, "scope", "scope"),
         ("client", gettext_noop("Whose ORCID client was used"), FROM_SERVICE, "client_id", "client_id"),
         ("return_to", gettext_noop("The service that sent you here"), FROM_PERSON, "return_to", "return_to"),
         ("answered_at", gettext_noop("Back from ORCID"), FROM_SERVICE, "consumed_at", "consumed_at"),
-        ("expires_at", gettext_noop("To be finished by"), FROM_SERVICE, "expires_at", "expires_at"),
+        ("expires_at", gettext_noop("Finish by"), FROM_SERVICE, "expires_at", "expires_at"),
         (
             "claim_expires_at",
-            gettext_noop("Until when another account may give you the iD"),
+            gettext_noop("Deadline for another account to move the iD to you"),
             FROM_SERVICE,
             "claim_expires_at",
             "claim_expires_at",
         ),
         ("ended_at", gettext_noop("Ended"), FROM_SERVICE, "closed_at", "closed_at"),
         ("outcome", gettext_noop("How it ended"), FROM_SERVICE, "outcome", "outcome", OUTCOMES),
-        ("id", gettext_noop("Number of the record"), FROM_SERVICE, "id", "id"),
+        ("id", gettext_noop("Record number"), FROM_SERVICE, "id", "id"),
     ),
 )
 
@@ -631,13 +629,13 @@ CHANGES = Section(
         ("account", gettext_noop("Account"), FROM_ORGANISATION, "account", "account"),
         (
             "previous_account",
-            gettext_noop("Account before"),
+            gettext_noop("Previous account"),
             FROM_ORGANISATION,
             "previous_account previous_person_key",
             "previous_account",
         ),
         ("orcid", gettext_noop("ORCID iD"), FROM_ORCID, "registry orcid", "orcid_id"),
-        ("previous", gettext_noop("ORCID iD before"), FROM_ORCID, "previous_registry previous_orcid", "previous"),
+        ("previous", gettext_noop("Previous ORCID iD"), FROM_ORCID, "previous_registry previous_orcid", "previous"),
         ("reason", gettext_noop("Reason"), FROM_SERVICE, "reason", "reason", REASONS),
         (
             "attested_by",
@@ -646,8 +644,8 @@ CHANGES = Section(
             "attested_by",
             "attested_by",
         ),
-        ("number", gettext_noop("Number of the change"), FROM_SERVICE, "number", "number"),
-        ("id", gettext_noop("Number of the record"), FROM_SERVICE, "id", "id"),
+        ("number", gettext_noop("Change number"), FROM_SERVICE, "number", "number"),
+        ("id", gettext_noop("Record number"), FROM_SERVICE, "id", "id"),
     ),
     _NOTHING_KEPT,
     erased_when_inactive=True,
@@ -666,12 +664,12 @@ DELIVERIES = Section(
         ("state", gettext_noop("Status"), FROM_SERVICE, "state", "state", STATES),
         ("outcome", gettext_noop("Result"), FROM_INTERFACE, "outcome", "outcome", ANSWERS),
         ("message", gettext_noop("What the system answered"), FROM_INTERFACE, "message", "message"),
-        ("tries", gettext_noop("How often it was tried"), FROM_SERVICE, "tries", "tries"),
+        ("tries", gettext_noop("Number of attempts"), FROM_SERVICE, "tries", "tries"),
         ("queued_at", gettext_noop("Waiting since"), FROM_SERVICE, "queued_at", "queued_at"),
         ("last_try_at", gettext_noop("Last tried"), FROM_SERVICE, "last_try_at", "last_try_at"),
-        ("next_try_at", gettext_noop("Due"), FROM_SERVICE, "next_try_at", "next_try_at"),
+        ("next_try_at", gettext_noop("Next attempt"), FROM_SERVICE, "next_try_at", "next_try_at"),
         ("finished_at", gettext_noop("Finished"), FROM_SERVICE, "finished_at", "finished_at"),
-        ("change", gettext_noop("Number of the change"), FROM_SERVICE, "change_number", "change_number"),
+        ("change", gettext_noop("Change number"), FROM_SERVICE, "change_number", "change_number"),
     ),
     _NOTHING_KEPT,
     erased_when_inactive=True,
@@ -685,7 +683,15 @@ FEED = Section(
     _fields(
         "acknowledgements",
         ("number", gettext_noop("Fetched up to change number"), FROM_INTERFACE, "number", "number"),
-        ("at", gettext_noop("When it said so"), FROM_INTERFACE, "at acknowledgements.organisation", "at"),
+        (
+            "at",
+            gettext_noop(
+                "When your organisation confirmed it",
+            ),
+            FROM_INTERFACE,
+            "at acknowledgements.organisation",
+            "at",
+        ),
     ),
 )
 
@@ -702,10 +708,10 @@ EVENTS_SECTION = Section(
         ("at", gettext_noop("When"), FROM_SERVICE, "at", "at"),
         ("kind", gettext_noop("What happened"), FROM_SERVICE, "kind", "kind", EVENTS),
         ("actor", gettext_noop("Who did it"), FROM_SERVICE, "actor", "actor", ACTORS),
-        ("facts", gettext_noop("About it"), FROM_SERVICE, "facts", "facts"),
-        ("number", gettext_noop("Number of the entry"), FROM_SERVICE, "number", "number"),
+        ("facts", gettext_noop("Details"), FROM_SERVICE, "facts", "facts"),
+        ("number", gettext_noop("Entry number"), FROM_SERVICE, "number", "number"),
         ("digest", gettext_noop("Fingerprint of the entry"), FROM_SERVICE, "digest", "digest"),
-        ("hash", gettext_noop("Fingerprint of all entries up to it"), FROM_SERVICE, "hash", "hash"),
+        ("hash", gettext_noop("Fingerprint of all entries up to this one"), FROM_SERVICE, "hash", "hash"),
     ),
     erased_when_inactive=True,
 )
@@ -713,7 +719,7 @@ EVENTS_SECTION = Section(
 READ_EVENTS = Section(
     "read_events",
     gettext_noop("What you have confirmed as read"),
-    gettext_noop("To tell you what others did to your connection, until you have read it."),
+    gettext_noop("To show you the changes that others made to your connection, until you have read them."),
     _WITH_LINKS,
     _fields(
         "read_events",
@@ -727,7 +733,7 @@ ERASURE = Section(
     "erasure",
     gettext_noop("Your erasure request"),
     gettext_noop("To complete it once your organisation has been told that the connection has ended."),
-    gettext_noop("Until it is done."),
+    gettext_noop("Until the erasure is complete."),
     _fields(
         "erasures",
         ("requested_at", gettext_noop("When you asked"), FROM_PERSON, "requested_at", "requested_at"),
@@ -738,23 +744,22 @@ ERASURE = Section(
 
 MAILS = Section(
     "mails",
-    gettext_noop("E-mail that you asked for"),
+    gettext_noop("Emails that you asked for"),
     gettext_noop("To send it to you, once."),
     gettext_noop(
-        "The address is deleted when the e-mail is sent, or when we stop trying after a day. The fact that "
-        "it was sent is kept as long as the connection exists, and after that until you have everything "
-        "erased."
+        "The address is deleted when the email is sent, or when we stop trying after a day. The fact that it was "
+        "sent is kept as long as the connection exists, and after that until you have everything erased."
     ),
     _fields(
         "mails",
         ("requested_at", gettext_noop("When you asked"), FROM_PERSON, "requested_at", "requested_at"),
         ("kind", gettext_noop("Subject"), FROM_PERSON, "kind", "kind", MAIL_KINDS),
-        ("address", gettext_noop("E-mail address"), FROM_PERSON, "address", "address"),
-        ("language", gettext_noop("Language of the e-mail"), FROM_PERSON, "language", "language"),
-        ("tries", gettext_noop("How often it was tried"), FROM_SERVICE, "tries", "tries"),
-        ("next_try_at", gettext_noop("Due"), FROM_SERVICE, "next_try_at", "next_try_at"),
+        ("address", gettext_noop("Email address"), FROM_PERSON, "address", "address"),
+        ("language", gettext_noop("Language of the email"), FROM_PERSON, "language", "language"),
+        ("tries", gettext_noop("Number of attempts"), FROM_SERVICE, "tries", "tries"),
+        ("next_try_at", gettext_noop("Next attempt"), FROM_SERVICE, "next_try_at", "next_try_at"),
         ("finished_at", gettext_noop("Finished"), FROM_SERVICE, "finished_at", "finished_at"),
-        ("change", gettext_noop("Number of the change"), FROM_SERVICE, "change_number", "change_number"),
+        ("change", gettext_noop("Change number"), FROM_SERVICE, "change_number", "change_number"),
     ),
     erased_when_inactive=True,
 )
@@ -772,12 +777,12 @@ ORCID_TOKENS = Section(
     "orcid_tokens",
     gettext_noop("Permissions that you gave at ORCID"),
     gettext_noop(
-        "To revoke them at ORCID when they are no longer needed, and for what you permitted, if you "
-        "permitted more than reading your ORCID iD."
+        "To revoke them at ORCID when they are no longer needed. If you permitted more than reading your ORCID "
+        "iD, they are also used for what you permitted."
     ),
     gettext_noop(
-        "As long as the connection exists, and after that until they are revoked at ORCID. The fact that "
-        "there was one is kept for 30 more days."
+        "As long as the connection exists, and after that until they are revoked at ORCID. The fact that you gave "
+        "a permission is kept for another 30 days."
     ),
     _fields(
         "orcid_tokens",
@@ -801,22 +806,22 @@ ORCID_TOKENS = Section(
         ),
         (
             "revocation_due_at",
-            gettext_noop("To be revoked since"),
+            gettext_noop("Waiting to be revoked since"),
             FROM_SERVICE,
             "revocation_due_at",
             "revocation_due_at",
         ),
         ("outcome", gettext_noop("Result"), FROM_ORCID, "outcome", "outcome", REVOCATIONS),
-        ("tries", gettext_noop("How often it was tried"), FROM_SERVICE, "tries", "tries"),
-        ("next_try_at", gettext_noop("Due"), FROM_SERVICE, "next_try_at", "next_try_at"),
+        ("tries", gettext_noop("Number of attempts"), FROM_SERVICE, "tries", "tries"),
+        ("next_try_at", gettext_noop("Next attempt"), FROM_SERVICE, "next_try_at", "next_try_at"),
         ("revoked_at", gettext_noop("Revoked"), FROM_ORCID, "revoked_at", "revoked_at"),
-        ("link", gettext_noop("Number of the connection"), FROM_SERVICE, "link", "link"),
-        ("attempt", gettext_noop("Number of the visit"), FROM_SERVICE, "attempt", "attempt"),
-        ("id", gettext_noop("Number of the record"), FROM_SERVICE, "id", "id"),
+        ("link", gettext_noop("Connection number"), FROM_SERVICE, "link", "link"),
+        ("attempt", gettext_noop("Visit number"), FROM_SERVICE, "attempt", "attempt"),
+        ("id", gettext_noop("Record number"), FROM_SERVICE, "id", "id"),
     ),
     gettext_noop(
-        "Until 15 minutes after your organisation's systems have answered, and then until they are revoked "
-        "at ORCID. The fact that there was one is kept anonymously for 30 more days."
+        "Until 15 minutes after your organisation's systems have answered, and then until they are revoked at "
+        "ORCID. The fact that a permission was given is kept anonymously for another 30 days."
     ),
 )
 

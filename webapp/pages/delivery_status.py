@@ -136,8 +136,8 @@ LINK_STATE_TEXTS: Mapping[LinkState, LinkStateText] = MappingProxyType(
         LinkState.PENDING: LinkStateText(
             gettext_noop("Your ORCID iD is on its way to your organisation"),
             gettext_noop(
-                "You have confirmed it, and there is nothing more for you to do. Your organisation's "
-                "systems have not received it yet; until then, services may not get it."
+                "You have confirmed it, and you do not need to do anything else. Your organisation's systems have "
+                "not received it yet; until they do, services may not get it."
             ),
         ),
         LinkState.REFUSED: LinkStateText(
@@ -150,17 +150,16 @@ LINK_STATE_TEXTS: Mapping[LinkState, LinkStateText] = MappingProxyType(
         LinkState.SUSPENDED: LinkStateText(
             gettext_noop("Your ORCID iD is not shared with services right now"),
             gettext_noop(
-                "ORCID has deactivated or locked this iD. Your organisation does not share it with "
-                "services until it is in use at ORCID again. Your connection remains, and you do not need "
-                "to make it again."
+                "ORCID has deactivated or locked this iD. Your organisation does not share it with services until "
+                "it is in use at ORCID again. It stays connected, so you do not need to connect it again."
             ),
         ),
         LinkState.REMOVED: LinkStateText(
-            gettext_noop("The connection is removed"),
+            gettext_noop("The connection has been removed"),
             gettext_noop("The connection that you made on this visit has since been removed."),
         ),
         LinkState.FORGOTTEN: LinkStateText(
-            gettext_noop("Nothing is kept here any more"),
+            gettext_noop("Nothing about your connection is stored here"),
             gettext_noop(
                 "This service gives your ORCID iD to your organisation and keeps nothing afterwards. Your "
                 "organisation can tell you whether an iD is connected and how to remove it."

@@ -42,8 +42,8 @@ CONSENT = gettext_noop(
 )
 CONSENT_REPLACING = gettext_noop("This iD replaces the one that is connected now.")
 CONSENT_PERMISSIONS = gettext_noop(
-    "%(organisation)s may do what I permitted at ORCID until I withdraw the permission or the connection "
-    "ends. For this, this service stores the access that ORCID gave, encrypted."
+    "%(organisation)s may do what I permitted at ORCID until I withdraw the permission or the connection ends. To "
+    "make this possible, this service stores the permission from ORCID in encrypted form."
 )
 CONSENT_KEEPING_NOTHING = gettext_noop(
     "I agree that this ORCID iD is connected to my account, that this service gives both to "

@@ -14,8 +14,8 @@ from webapp.pages.context import AppContext
 from webapp.pages.problems import PROBLEMS, BadAddress, NotFound, TooManyMails
 from webapp.pages.request import Page, PageRequest, Redirect
 
-NO_ADDRESS = gettext_noop("Enter an e-mail address, like name@example.org.")
-NO_KIND = gettext_noop("Select at least one e-mail.")
+NO_ADDRESS = gettext_noop("Enter an email address, like name@example.org.")
+NO_KIND = gettext_noop("Select at least one email.")
 
 
 def mail(context: AppContext, request: PageRequest) -> Page | Redirect:

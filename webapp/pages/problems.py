@@ -134,11 +134,10 @@ PROBLEMS: dict[type[Exception], Problem] = {
     OrganisationMisconfigured: Problem(
         "organisation-misconfigured",
         503,
-        gettext_noop("Your organisation cannot use this service just now"),
+        gettext_noop("Your organisation cannot use this service right now"),
         gettext_noop(
-            "You are signed in, but there is an error in the settings of your organisation in this "
-            "service. This is our error, not yours. Nothing was changed: an ORCID iD that was connected is "
-            "still connected."
+            "You are signed in, but there is an error in this service's settings for your organisation. This is "
+            "our error, not yours. Nothing was changed: if an ORCID iD was connected, it still is."
         ),
         gettext_noop("Try again later. If the problem persists, contact support and quote the incident number below."),
         own_page=False,
@@ -159,12 +158,12 @@ PROBLEMS: dict[type[Exception], Problem] = {
     LinkingClosed: Problem(
         "linking-closed",
         403,
-        gettext_noop("Your organisation takes no new connections"),
+        gettext_noop("Your organisation is not accepting new connections"),
         gettext_noop(
-            "%(organisation)s has stopped connecting ORCID iDs in this service. Nothing was changed: an ORCID iD that "
-            "was connected is still connected."
+            "%(organisation)s has stopped accepting new connections in this service. Nothing was changed: if an "
+            "ORCID iD was connected, it still is."
         ),
-        gettext_noop("On your page you can see what is connected, and remove it."),
+        gettext_noop("On your page you can see whether an iD is connected, and remove the connection."),
         contact=ORGANISATION_HELP,
     ),
     MissingAttribute: Problem(
@@ -262,15 +261,17 @@ PROBLEMS: dict[type[Exception], Problem] = {
         "too-many-attempts",
         429,
         gettext_noop("You have started too many times"),
-        gettext_noop("You have visited ORCID many times within an hour without finishing. Nothing was started now."),
+        gettext_noop(
+            "You have gone to ORCID many times within an hour without finishing. Nothing was started this time.",
+        ),
         gettext_noop("Finish one of the visits, or wait an hour and start again from your page."),
     ),
     TooManyMails: Problem(
         "too-many-mails",
         429,
-        gettext_noop("Too many e-mails for one day"),
-        gettext_noop("You have reached the daily limit of e-mails. Nothing will be sent now."),
-        gettext_noop("Your page shows the status. You can ask for e-mail again tomorrow."),
+        gettext_noop("Too many emails for one day"),
+        gettext_noop("You have reached the daily limit of emails. Nothing will be sent now."),
+        gettext_noop("Your page shows the status. You can ask for emails again tomorrow."),
     ),
     SomeoneElsesAttempt: Problem(
         "someone-elses-attempt",
@@ -312,7 +313,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
         "bad-address",
         422,
         gettext_noop("There is a problem"),
-        gettext_noop("No e-mail was requested."),
+        gettext_noop("No email was requested."),
         gettext_noop("Correct what is marked below."),
     ),
     LinkChanged: Problem(
@@ -320,7 +321,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
         409,
         gettext_noop("Something has changed in the meantime"),
         gettext_noop(
-            "The ORCID iD connected to your account is not the one that the page showed. Nothing was changed now."
+            "The ORCID iD connected to your account is not the one that the page showed. Nothing was changed."
         ),
         gettext_noop("Your page shows the current status. Check it, and decide again."),
     ),
@@ -384,9 +385,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
         "store-unavailable",
         503,
         gettext_noop("We cannot save anything right now"),
-        gettext_noop(
-            "The service's database is not responding. Nothing was changed; what was connected is still connected."
-        ),
+        gettext_noop("The service's database is not responding. Nothing was changed; existing connections remain."),
         gettext_noop("Try again in a few minutes."),
     ),
     SchemaBehind: Problem(
@@ -465,8 +464,8 @@ PROBLEMS: dict[type[Exception], Problem] = {
     Bug: Problem(
         "bug",
         500,
-        gettext_noop("Something went wrong here"),
-        gettext_noop("This is our error, not yours. What was connected stays connected."),
+        gettext_noop("Something went wrong"),
+        gettext_noop("This is our error, not yours. Existing connections are not affected."),
         gettext_noop("Try again. If it happens again, contact support and quote the incident number below."),
     ),
 }

@@ -141,7 +141,9 @@ SUPPORT_MESSAGES: Mapping[str, tuple[SupportMessage, ...]] = MappingProxyType(
                 (
                     _HELLO,
                     _TRIED,
-                    gettext_noop("It says that my ORCID iD is connected to another account of our organisation."),
+                    gettext_noop(
+                        "The service says that my ORCID iD is connected to another account at our organisation.",
+                    ),
                     gettext_noop("Please help me find out which account that is, and whether it is mine."),
                     _NUMBER,
                 ),
@@ -167,8 +169,8 @@ _REMOVAL_NOT_DELIVERED = SupportMessage(
     (
         _HELLO,
         gettext_noop(
-            "The service %(service)s (%(url)s) could not tell the system %(system)s that the connection of my ORCID "
-            "iD is removed."
+            "The service %(service)s (%(url)s) could not tell the system %(system)s that the connection of my "
+            "ORCID iD has been removed."
         ),
     ),
 )

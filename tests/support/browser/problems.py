@@ -176,7 +176,7 @@ def request_too_many_mails(user, _context):
     for _ in range(6):
         user.visit("/me/mail").click_id("address")
         user.press_key("maija@home.example").click_id("receipt").click_id("delivery-report").press("Send it")
-        user.expect_any_heading("You will get an e-mail", "Too many e-mails for one day")
+        user.expect_any_heading("You will get an email", "Too many emails for one day")
 
 
 @problem_journey("someone-elses-attempt")
@@ -257,7 +257,7 @@ def erase_without_confirmation(user, _context):
 
 @problem_journey("bad-address")
 def request_mail_without_a_choice(user, _context):
-    user.link("maija", MAIJA).press("Get a confirmation by e-mail").click_id("address")
+    user.link("maija", MAIJA).press("Get a confirmation by email").click_id("address")
     user.press_key("maija@home.example").press("Send it")
 
 

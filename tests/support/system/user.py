@@ -55,4 +55,4 @@ class FederatedUser:
     def remove_link(self):
         self.browser.press("Remove the connection")
         self.browser.press_button("Remove the connection")
-        self.browser.wait_for_heading("The connection is removed")
+        self.browser.wait_for_heading("The connection has been removed")

@@ -29,16 +29,15 @@ from webapp.pages.request import Page, PageRequest, Redirect
 CONSENTS: Mapping[str, str] = MappingProxyType(
     {
         "date": gettext_noop(
-            "I agree that %(organisation)s writes to my ORCID record what it states about me when I sign "
-            "in here: that I work or study there, with my department and title where they are known. It "
-            "keeps the entry up to date, and gives it an end date when it no longer applies, or deletes it "
-            "if ORCID no longer accepts my permission. I can stop this here at any time."
+            "I agree that %(organisation)s writes to my ORCID record the information that it sends about me when "
+            "I sign in here: that I work or study there, and my department and title if they are known. It keeps "
+            "the entry up to date and adds an end date when it no longer applies, or deletes it if ORCID no "
+            "longer accepts my permission. I can stop this here at any time."
         ),
         "delete": gettext_noop(
-            "I agree that %(organisation)s writes to my ORCID record what it states about me when I sign "
-            "in here: that I work or study there, with my department and title where they are known. It "
-            "keeps the entry up to date, and deletes it when it no longer applies. I can stop this here at "
-            "any time."
+            "I agree that %(organisation)s writes to my ORCID record the information that it sends about me when "
+            "I sign in here: that I work or study there, and my department and title if they are known. It keeps "
+            "the entry up to date and deletes it when it no longer applies. I can stop this here at any time."
         ),
     }
 )
@@ -76,12 +75,15 @@ STATE_TEXTS: Mapping[AffiliationState, tuple[str, str]] = MappingProxyType(
             ),
         ),
         AffiliationState.ENDING: (
-            gettext_noop("being ended"),
-            gettext_noop("It has been stopped. The entry on your ORCID record is being ended."),
+            gettext_noop("being stopped"),
+            gettext_noop(
+                "You have stopped this. The entry on your ORCID record will get an end date or be deleted, as you "
+                "agreed.",
+            ),
         ),
         AffiliationState.WAITING: (
             gettext_noop("on its way"),
-            gettext_noop("The entry is on its way to your ORCID record. There is nothing more for you to do."),
+            gettext_noop("The entry is on its way to your ORCID record. You do not need to do anything else."),
         ),
         AffiliationState.WRITTEN: (
             gettext_noop("written"),
@@ -90,26 +92,28 @@ STATE_TEXTS: Mapping[AffiliationState, tuple[str, str]] = MappingProxyType(
         AffiliationState.NOTHING: (
             gettext_noop("nothing to write"),
             gettext_noop(
-                "Your organisation has stated nothing about you that could be written. If it does at a "
-                "later sign-in here, it is written then."
+                "Your organisation has not sent any information about you that could be written. If it sends some "
+                "when you sign in here again, the entry is written then."
             ),
         ),
         AffiliationState.LEFT: (
             gettext_noop("written by another system"),
             gettext_noop(
                 "Another system of your organisation has already written such an entry to your ORCID record, so "
-                "nothing was added. That entry is not changed or ended here."
+                "nothing was added. This service does not change or delete that entry."
             ),
         ),
         AffiliationState.DELETED: (
             gettext_noop("deleted by you at ORCID"),
-            gettext_noop("You deleted the entry at ORCID, so it is not written again. Tick the box to have it back."),
+            gettext_noop(
+                "You deleted the entry at ORCID, so it is not written again. Tick the box if you want it back.",
+            ),
         ),
         AffiliationState.NOT_PERMITTED: (
             gettext_noop("not permitted at ORCID"),
             gettext_noop(
-                "You have not permitted your organisation at ORCID to write to your record, or ORCID no "
-                "longer accepts the permission. Nothing is written. To permit it, connect your iD again "
+                "You have not given your organisation permission at ORCID to write to your record, or ORCID no "
+                "longer accepts that permission. Nothing is written. To give permission, connect your iD again "
                 "and allow it at ORCID."
             ),
         ),

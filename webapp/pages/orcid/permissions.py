@@ -33,8 +33,8 @@ PERMISSION_TEXTS: Mapping[Scope, PermissionText] = MappingProxyType(
     {
         Scope.READ_LIMITED: PermissionText(
             "read-limited",
-            gettext_noop("Read what only you and parties you trust can see in your ORCID record"),
-            gettext_noop("What is visible to you alone stays hidden."),
+            gettext_noop("Read information in your ORCID record that only you and your trusted parties can see"),
+            gettext_noop("Information visible only to you stays hidden."),
         ),
         Scope.ACTIVITIES_UPDATE: PermissionText(
             "activities-update",
