@@ -588,7 +588,7 @@ def test_a_system_does_not_receive_the_changes_it_attested(send):
 
 
 def by_person(links, changes):
-    """Apply changes of the feed as docs/idm-owner.md says."""
+    """Apply changes of the feed as docs/idm-owner-fetch.md says."""
     for change in changes:
         links.pop(change["previous_person"] and change["previous_person"]["value"], None)
         links[change["person"]["value"]] = change["orcid"]

@@ -1,4 +1,4 @@
-"""The connector under granian, started by the command that stands in docs/connector.md."""
+"""The connector under granian, started by the command that stands in docs/connector-run.md."""
 
 import json
 import os
@@ -26,7 +26,7 @@ MAIJA = "/v1/people/maija%40yliopisto.example"
 
 def documented(port, path):
     """The command of the page, with our own program, port and configuration."""
-    (block,) = [each for each in docs.blocks((docs.DOCS / "connector.md").read_text("utf-8")) if "granian " in each]
+    (block,) = [each for each in docs.blocks((docs.DOCS / "connector-run.md").read_text("utf-8")) if "granian " in each]
     words = shlex.split(block.partition("\n")[2].replace("\\\n", " "))
     said, program, *options = words
     assert said.startswith("ORCID_CONNECT_CONFIG=")

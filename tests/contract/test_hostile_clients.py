@@ -42,16 +42,16 @@ NAMED = {
     "an account with NUL": (400, {"target": "/v1/people/a\0b"}),
     "an account with `%00`": (400, {"target": "/v1/people/a%00b"}),
     "an account that is not UTF-8, `%FF`": (400, {"target": "/v1/people/%FF%FE"}),
-    "octets above 127 as they are": (400, {"target": "/v1/people/\xff\xfe"}),
-    "a space as it is": (400, {"target": "/v1/people/a b"}),
+    "unencoded octets above 127": (400, {"target": "/v1/people/\xff\xfe"}),
+    "an unencoded space": (400, {"target": "/v1/people/a b"}),
     "the account `..`": (200, {"target": "/v1/people/.."}),
     "`../` in the account": (200, {"target": "/v1/people/../health"}),
     "`%2E%2E%2F` in the account": (200, {"target": "/v1/people/%2E%2E%2Fhealth"}),
-    "`%zz`, which is no escape": (200, {"target": "/v1/people/%zz"}),
+    "`%zz`, an invalid escape": (200, {"target": "/v1/people/%zz"}),
     "HEAD": (200, {"method": "HEAD"}),
     "OPTIONS": (405, {"method": "OPTIONS"}),
     "TRACE": (405, {"method": "TRACE"}),
-    "a method in small letters": (400, {"method": "get"}),
+    "a method in lower case": (400, {"method": "get"}),
     "a body with GET": (200, {"headers": ASKING + "Content-Length: 5\r\n", "after": "hello"}),
     "a body of more than 16 MiB": (413, {"method": "POST", "headers": ASKING + "Content-Length: 16777217\r\n"}),
     "headers of more than 64 kB": (431, {"headers": ASKING + "X: " + "x" * 65_500 + "\r\n"}),
@@ -59,9 +59,9 @@ NAMED = {
 """What is sent that is strange: its status, and what differs from an ordinary request."""
 
 FROM_THE_SERVER = {
-    "octets above 127 as they are",
-    "a space as it is",
-    "a method in small letters",
+    "unencoded octets above 127",
+    "an unencoded space",
+    "a method in lower case",
     "a body of more than 16 MiB",
     "headers of more than 64 kB",
 }
@@ -84,9 +84,9 @@ def test_each_malformed_request_gets_the_documented_response(port, name):
 
 
 def test_the_page_lists_exactly_these():
-    page = (docs.DOCS / "connector.md").read_text("utf-8")
+    page = (docs.DOCS / "connector-run.md").read_text("utf-8")
     listed = re.findall(
-        r"^\| (.+?) \| (\d{3})\b", page.partition("## Strange requests")[2].partition("\n### ")[0], re.MULTILINE
+        r"^\| (.+?) \| (\d{3})\b", page.partition("## Malformed requests")[2].partition("\n### ")[0], re.MULTILINE
     )
 
     assert listed == [(name, str(status)) for name, (status, _) in NAMED.items()]

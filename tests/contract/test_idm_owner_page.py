@@ -50,7 +50,16 @@ from tests.support.transfers.harness import (
 )
 from webapp.config.loader import load
 
-PAGE = (docs.DOCS / "idm-owner.md").read_text("utf-8")
+PAGE = "\n".join(
+    (docs.DOCS / name).read_text("utf-8")
+    for name in (
+        "idm-owner.md",
+        "idm-owner-fetch.md",
+        "idm-owner-receive.md",
+        "idm-owner-people.md",
+        "transfer-kind-module.md",
+    )
+)
 TOKEN = "t" * 40
 SOON, LATER = NOON + timedelta(minutes=1), NOON + timedelta(hours=1)
 FIRST = LINKED.orcid_id
@@ -316,8 +325,8 @@ def test_the_receiver_of_the_page_reports_errors(tmp_path):
         )
         (late,) = outcomes(transfer, REPLACED, now=datetime.now(UTC) - timedelta(minutes=6))
 
-    assert (conflict.outcome, conflict.message) == (Outcome.CONFLICT, "Somebody else here has this ORCID iD.")
-    assert (unknown.outcome, unknown.message) == (Outcome.UNKNOWN_PERSON, f"We know nobody called {NOBODY}.")
+    assert (conflict.outcome, conflict.message) == (Outcome.CONFLICT, "Another person here has this ORCID iD.")
+    assert (unknown.outcome, unknown.message) == (Outcome.UNKNOWN_PERSON, f"Unknown account: {NOBODY}.")
     assert late is Outcome.MISCONFIGURED
 
 
@@ -325,7 +334,7 @@ def test_the_receiver_of_the_page_refuses_unsigned_requests(tmp_path):
     with receiver(tmp_path, secret="whsec_" + "A" * 44) as transfer:
         answer = transfer.deliver(LINKED, now=datetime.now(UTC), timeout=SECONDS)
 
-    assert (answer.outcome, answer.message) == (Outcome.MISCONFIGURED, "The signature does not fit.")
+    assert (answer.outcome, answer.message) == (Outcome.MISCONFIGURED, "The signature is invalid.")
 
 
 @pytest.mark.parametrize(("damage", "said"), [(b"", "good\n"), (b" ", "bad\n")])

@@ -76,7 +76,7 @@ def test_every_kind_of_event_has_a_sentence_or_is_not_about_the_link():
     [
         ("organisation", "left the organisation", "By your organisation, {}. Reason: you left the organisation."),
         ("operator", "wrong <account>", "By the operator of this service, {}. Reason: wrong &lt;account&gt;"),
-        ("service", "its retention period ended", "By this service, {}. Reason: its retention period ended."),
+        ("service", "kept for long enough", "By this service, {}. Reason: its retention period ended."),
         ("service", "suspended", "By this service, {}."),
     ],
 )
