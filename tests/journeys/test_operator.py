@@ -23,7 +23,7 @@ def test_the_operator_searches_for_a_person_who_sees_the_search(user):
 
     user.visit("/operator").expect_heading("Sign in at your organisation").click_id("sign-in-olli")
     user.expect_heading("Organisations", "operator-organisations").press(ORGANISATION)
-    user.expect_heading(ORGANISATION).press("The same in numbers").screenshot("operator-organisation")
+    user.expect_heading(ORGANISATION).press("The same data in numbers").screenshot("operator-organisation")
     assert MAIJA not in user.driver.page_source
 
     user.press("Incident numbers").expect_heading("Incident numbers")
