@@ -146,7 +146,7 @@ UNUSABLE = (
     (b" \r\n", "file", "Choose a file, or enter"),
     (b"PK\x03\x04...", "file", "The file is not text"),
     (b"\0\0\0\0", "file", "The file is not text"),
-    (b"a\n" * 3 + b'"x\n",' * 300_000, "file", "What begins in line 4 is too long"),
+    (b"a\n" * 3 + b'"x\n",' * 300_000, "file", "The value that begins in line 4 is too long"),
     (b"a@yliopisto.example\n" + b"\n" * (MAX_OTHER_LINES + 10), "file", "Too many lines of the list are empty"),
     (b"login;name\nmaija;M\n", "column", "No line has an account"),
     (b"\xff\xfe", "column", "No line has an account"),
@@ -177,7 +177,7 @@ def test_wrong_lines_are_named_in_the_readers_language(admin):
 
     assert page.header("Content-Language") == found.header("Content-Language") == "fi"
     assert re.findall(r"<li>Rivi (\d+): (?:<bdi>.*?</bdi>: )?(.*?)</li>", found.text) == [
-        ("2", "lainausmerkkiä ei ole suljettu, tai sulkevan lainausmerkin jälkeen on tekstiä"),
+        ("2", "sulkeva lainausmerkki puuttuu tai sen jälkeen on tekstiä"),
         ("4", "se on tyhjä"),
         ("5", "siinä on enemmän arvoja kuin ensimmäisellä rivillä on sarakkeita"),
         ("6", "teksti ei ole UTF-8-muodossa"),
@@ -202,7 +202,7 @@ def test_only_the_first_wrong_lines_are_named(admin):
 
     assert len(re.findall(r"<li>Line ", page.text)) == account_list.MAX_ERRORS
     assert numbers(page)[-2:] == [50, 0]
-    assert "The other ones are not shown." in page.text
+    assert "The others are not shown." in page.text
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
@@ -217,7 +217,7 @@ def test_an_organisation_whose_links_are_not_kept_has_no_list(web_app):
     admin = WebClient(make_app(with_settings(web_app, keep=Keep.NOTHING)), "admin@yliopisto.example")
 
     for page in (admin.get(PATH), admin.post(PATH, {"token": admin.token(), "accounts": VILLE})):
-        assert "keeps no connections of your organisation" in page.text
+        assert "stores no connections of your organisation" in page.text
         assert "<textarea" not in page.text
 
 

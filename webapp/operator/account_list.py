@@ -47,10 +47,12 @@ NO_ACCOUNT = gettext_noop(
 TOO_MANY_ROWS = gettext_noop("The list has more than %(number)s lines. Split it.")
 CSV_DEFECT_TEXTS = {
     CsvDefect.NOT_TEXT: gettext_noop("The file is not text. Save it as CSV or text, in UTF-8."),
-    CsvDefect.ROW_TOO_LONG: gettext_noop("What begins in line %(line)s is too long: close its quotation marks."),
+    CsvDefect.ROW_TOO_LONG: gettext_noop(
+        "The value that begins in line %(line)s is too long: add the closing quotation mark.",
+    ),
     CsvDefect.OTHER_LINES: gettext_noop("Too many lines of the list are empty. Remove them."),
     CsvDefect.LINE_TOO_LONG: gettext_noop("the line is too long"),
-    CsvDefect.QUOTATION: gettext_noop("a quotation mark is not closed, or text follows the one that closes it"),
+    CsvDefect.QUOTATION: gettext_noop("a closing quotation mark is missing or is followed by text"),
     CsvDefect.NOT_UTF8: gettext_noop("the text is not in UTF-8"),
     CsvDefect.UNNAMED_COLUMN: gettext_noop("it has more values than the first line has columns"),
 }

@@ -413,7 +413,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
         "upload-too-large",
         413,
         gettext_noop("The list is too large"),
-        gettext_noop("It has more than 8 MB. Nothing was compared, and nothing was stored."),
+        gettext_noop("It is larger than 8 MB. Nothing was compared, and nothing was stored."),
         gettext_noop("Leave out columns that are not needed, or split the list, and upload it again."),
     ),
     IncompleteForm: Problem(
