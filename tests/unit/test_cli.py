@@ -205,7 +205,7 @@ def test_a_link_is_removed_after_a_yes(path, store):
 
     assert code == 0
     assert "Remove this link? [y/N]: y" in output
-    assert output.endswith(f"removed {MAIJAS_ID.uri} from {MAIJA}; the organisation will be notified\n")
+    assert output.endswith(f"removed {MAIJAS_ID.uri} from {MAIJA}; the organisation's next look-up finds no iD\n")
     assert store.links.get("yliopisto", MAIJA) is None
 
 

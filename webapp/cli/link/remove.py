@@ -64,4 +64,6 @@ def remove(  # noqa: PLR0913 - one parameter for each option
         sys.exit(0 if removed else EXIT_FAILURE)
     if link is None or not removed:
         raise no_link(organisation, account)
-    click.echo(f"removed {link.orcid_id} from {printable(link.account)}; the organisation will be notified")
+    names = ", ".join(config.organisation_settings[link.organisation].transfers)
+    then = f"sent to the organisation by: {names}" if names else "the organisation's next look-up finds no iD"
+    click.echo(f"removed {link.orcid_id} from {printable(link.account)}; {then}")
