@@ -349,7 +349,7 @@ BROKEN = {
         no_organisation,
         SERVICE,
         "service.organisations: names a directory without files of organisations",
-        "add <id>.toml there for each organisation; docs/settings.md shows one",
+        "add an organisation: orcid-connect organisation add; docs/operator/install.md shows how",
     ),
     "a name that is no id": (
         organisations(**{"Yli Opisto": None}),

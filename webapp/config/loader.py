@@ -148,7 +148,7 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, Any] 
     found = _read_organisations(directory, context, problems)
     if content is not None and not found and not any(each.key == "service.organisations" for each in problems):
         text = "names a directory without files of organisations"
-        fix = "add <id>.toml there for each organisation; docs/settings.md shows one"
+        fix = "add an organisation: orcid-connect organisation add; docs/operator/install.md shows how"
         problems.append(SettingProblem(str(path), "service.organisations", text, fix))
     if file is not None:
         problems.extend(unconnected_operators(file.operator, [each.id for each in found], context))
