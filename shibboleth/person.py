@@ -85,7 +85,7 @@ class AttributeDefect(StrEnum):
     INVISIBLE = "it contains invisible characters"
     NOT_SCOPED = "it does not have exactly one @"
     EMPTY = "it is empty"
-    FOREIGN_SCOPE = "its scope is not one of the organisation's"
+    FOREIGN_SCOPE = "it does not end in one of the organisation's domains"
 
 
 class BrokenAttribute(ValueError):
