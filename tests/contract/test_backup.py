@@ -234,18 +234,36 @@ def test_a_restore_gives_back_what_was_backed_up_and_readers_notice(machine, wor
     assert machine.run(machine.here(ASIDE[engine])).strip() == "5", "what there was is moved aside"
 
 
-def test_postgresql_is_restored_as_it_was_at_a_time(archiving):
+def test_postgresql_is_restored_as_it_was_at_a_time_and_then_without_its_disk(archiving):
     drill = Drill(archiving)
     archiving.follow("Archive PostgreSQL", "sh base")
     drill.before_backup()
     time = archiving.run("psql -Atc 'select clock_timestamp()'").strip()
     drill.after_backup()
 
-    said = archiving.run(
-        f"recovery_time='{time}'\n" + archiving.commands("Restore PostgreSQL as it was at a time", "sh recovery")
-    )
+    commands = archiving.commands("Restore PostgreSQL as it was at a time", "sh recovery")
+    said = archiving.run(f"recovery_time='{time}'\n{commands}")
 
     drill.check_restored()
+    assert "All checks passed" in said
+
+    archiving.follow("Archive PostgreSQL", "sh base")
+    people_link(archiving)
+    kept = archiving.kept()
+
+    # To a time after the last change, from base backup and archive alone
+    without_disk = "".join(line for line in commands.splitlines(keepends=True) if "pg_wal" not in line)
+    archiving.run(f"recovery_time='2100-01-01'\n{without_disk}[ $? = 0 ]", fails=1)
+    log = (archiving.directory / "var/lib/postgresql/15/log").read_text()
+    start = "systemctl start postgresql@15-main\n"
+    said = archiving.run(
+        f"(\nsed -i /recovery_target_time/d {archiving.directory}/etc/postgresql/15/main/conf.d/recovery.conf\n"
+        + start
+        + without_disk.partition(start)[2]
+    )
+
+    assert "recovery ended before configured recovery target was reached" in log
+    assert archiving.kept() == kept
     assert "All checks passed" in said
 
 
