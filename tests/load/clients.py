@@ -131,7 +131,7 @@ class Clients:
         except FailedPage as failed:
             self._results.failed(failed.step, failed.result)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs into the table
-            self._results.failed(kind, f"{type(error).__name__}: {str(error)[:60]}")
+            self._results.failed(kind, type(error).__name__)
         else:
             self._results.succeeded(kind, perf_counter() - begun)
             return True

@@ -35,6 +35,10 @@ class FailedPage(Exception):
         super().__init__(f"{step}: {self.result}")
 
 
+class LostForm(Exception):
+    """A form was lost, because the sign-in ended on another node."""
+
+
 class Visitor:
     """A person with a browser, who signs in through the Service Provider.
 
@@ -66,7 +70,10 @@ class Visitor:
         if not forms:
             raise FailedPage(f"page with {action}", page)
         data = {name: html.unescape(value) for name, value in _HIDDEN.findall(forms[0])} | fields
-        return self._timed(kind, lambda: self._post(f"{self.base_url}{action}", data))
+        answer = self._timed(kind, lambda: self._post(f"{self.base_url}{action}", data))
+        if answer.status_code == 200 and urlsplit(answer.url).path == "/me":
+            raise LostForm
+        return answer
 
     def _post(self, url: str, data: Mapping[str, str]) -> requests.Response:
         return self.browser.post(url, data=data, timeout=TIMEOUT, allow_redirects=False)
@@ -75,11 +82,13 @@ class Visitor:
         begun = perf_counter()
         answer = send()
         location = urlsplit(answer.headers.get("Location", answer.url))
-        if location.hostname == DISCOVERY:
-            return self._sign_in(answer if answer.status_code == 200 else self.browser.visit(location.geturl()))
+        signed_in = location.hostname != DISCOVERY
+        if not signed_in:
+            answer = self._sign_in(answer if answer.status_code == 200 else self.browser.visit(location.geturl()))
         if answer.status_code >= 400:
             raise FailedPage(kind, answer)
-        self.report(kind, perf_counter() - begun)
+        if signed_in:
+            self.report(kind, perf_counter() - begun)
         return answer
 
     def _sign_in(self, asking: requests.Response) -> requests.Response:
@@ -98,12 +107,32 @@ class Visitor:
             return self._post(form.action, form.fields)
         return answer
 
+    def _until_sent(self, act: Callable[[], None]) -> None:
+        # Whose form is lost begins again from the own page, as docs/operator/nodes.md says
+        while True:
+            begun = perf_counter()
+            try:
+                return act()
+            except LostForm:
+                self.report("form that was lost with its node", perf_counter() - begun)
+
     def link(self) -> None:
         """Link the iD, from the own page to the result.
 
         Raises:
             FailedPage: If another page came than the one that should.
         """
+        self._until_sent(self._link)
+
+    def remove(self) -> None:
+        """Remove the link.
+
+        Raises:
+            FailedPage: If another page came than the one that should.
+        """
+        self._until_sent(self._remove)
+
+    def _link(self) -> None:
         started = self.submit(self.open("/me"), "/me/start", "form to ORCID")
         to_orcid = started.headers.get("Location", "")
         if "/oauth/authorize?" not in to_orcid:
@@ -118,12 +147,7 @@ class Visitor:
         if "result" not in result.url:
             raise FailedPage("page after the confirmation", result)
 
-    def remove(self) -> None:
-        """Remove the link.
-
-        Raises:
-            FailedPage: If another page came than the one that should.
-        """
+    def _remove(self) -> None:
         removed = self.submit(self.open("/me/remove"), "/me/remove", "removal")
         page = self.open(urlsplit(removed.headers.get("Location", "/me")).path)
         if not page.url.endswith("/me/removed"):
