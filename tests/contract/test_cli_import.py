@@ -17,7 +17,7 @@ from webapp.cli.main import main
 
 MAIJA, AKE = "maija@yliopisto.example", "ake@yliopisto.example"
 HEADER = "account,orcid,authenticated_at,source\n"
-OTHER_SCOPE = "it cannot be an account here, where they end in @yliopisto.example: its scope is not one of the"
+OTHER_SCOPE = "it cannot be an account here, where they end in @yliopisto.example: it does not end in one of"
 NOT_YET = "nothing was imported yet: add --yes to import\n"
 
 

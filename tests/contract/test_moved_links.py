@@ -397,7 +397,7 @@ def test_the_operator_moves_links_one_by_one_and_by_file(tmp_path, store, store_
     assert json.loads(again.output)["links"][0]["problem"] == "there is no link"
     assert [(each["moved"], each["problem"]) for each in json.loads(by_file.output)["links"]] == [
         (True, None),
-        (False, "the new account cannot be one: its scope is not one of the organisation's"),
+        (False, "the new account cannot be one: it does not end in one of the organisation's domains"),
         (False, "the new account has a link of its own"),
         (False, "there is no link"),
     ]
