@@ -17,7 +17,10 @@ from webapp.cli.main import main
 
 MAIJA, AKE = "maija@yliopisto.example", "ake@yliopisto.example"
 HEADER = "account,orcid,authenticated_at,source\n"
-OTHER_SCOPE = "it cannot be an account here, where they end in @yliopisto.example: it does not end in one of"
+OTHER_SCOPE = (
+    "it cannot be an account here, where they end in @yliopisto.example: it does not end in one of the "
+    "organisation's domains"
+)
 NOT_YET = "nothing was imported yet: add --yes to import\n"
 
 
@@ -131,7 +134,7 @@ def test_refused_rows_are_shown_and_the_others_are_imported(run, store, form):
 
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
-        f"line {first + 1}: account: {OTHER_SCOPE} organisation's",
+        f"line {first + 1}: account: {OTHER_SCOPE}",
         f"line {first + 2}: the person has linked another ORCID iD here themselves",
         f"line {first + 3}: orcid: it is no ORCID iD: its check character does not fit",
         f"line {first + 4}: authenticated_at: it is missing: state when the person signed in at ORCID with this iD",
