@@ -1,4 +1,4 @@
-"""Take screenshots of every page in every language, with contact sheets: `python -m tests.gallery [NAME...]`."""
+"""Take screenshots and accessibility trees of pages: `python -m tests.gallery [NAME...]`."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def main(wanted):
 def _pictures(screenshots, address, shown):
     for each in shown:
         screenshots.take_each_view(address + each.address, each.name)
+        screenshots.write_accessibility_tree(address + each.address, each.name)
         if each.template == "receipt.html":
             screenshots.take_printed(address + each.address, each.name)
         if each.name in WITHOUT_COLOURS:

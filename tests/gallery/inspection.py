@@ -196,9 +196,15 @@ class PageInspector:
         return self.driver.execute_async_script(AXE, within, only, rules)
 
     def accessibility_tree(self):
-        """Return role and name of each node of the accessibility tree."""
+        """Return role and name of each node of the accessibility tree, in reading order."""
         nodes = self.cdp("Accessibility.getFullAXTree", {})["nodes"]
-        found = [_role_and_name(node) for node in nodes if not node.get("ignored")]
+        by_id, ordered = {node["nodeId"]: node for node in nodes}, []
+        waiting = [nodes[0]["nodeId"]]
+        while waiting:
+            node = by_id[waiting.pop()]
+            ordered.append(node)
+            waiting += [each for each in reversed(node.get("childIds", ())) if each in by_id]
+        found = [_role_and_name(node) for node in ordered if not node.get("ignored")]
         # A line of a text is no name: "linking-closed" in a narrow column has a line "closed"
         return [(role, name) for role, name in found if role != "InlineTextBox"]
 

@@ -83,22 +83,22 @@ def help_page(context):
 
 @page_state("GET /")
 def landing_signed_in(context):
-    return context.maija().get("/")
+    return _signed_in(context).get("/")
 
 
 @page_state("GET /help")
 def help_page_signed_in(context):
-    return context.maija().get("/help")
+    return _signed_in(context).get("/help")
 
 
 @page_state("GET /privacy")
 def privacy_signed_in(context):
-    return context.maija(context.web_app(operator_texts=TEXTS)).get("/privacy")
+    return _signed_in(context).get("/privacy")
 
 
 @page_state("GET /accessibility")
 def accessibility_signed_in(context):
-    return context.maija(context.web_app(operator_texts=TEXTS)).get("/accessibility")
+    return _signed_in(context).get("/accessibility")
 
 
 @page_state("GET /signed-out")
@@ -592,6 +592,13 @@ def _delivered(context):
         second, "worker", "unknown-person", f"no entry: uid={ACCOUNT},ou=people,dc=yliopisto", NOON
     )
     context.store.changes.acknowledge(UNIVERSITY, change.number, NOON + timedelta(hours=3))
+
+
+def _signed_in(context):
+    """Give Maija, who has seen her own page, so that public pages show her name."""
+    maija = context.maija(context.web_app(operator_texts=TEXTS))
+    maija.get("/me")
+    return maija
 
 
 def _releasing(context, bare):

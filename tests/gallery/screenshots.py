@@ -26,6 +26,10 @@ GRIDS = {"320": (5, 1), "768": (3, 2), "1280": (2, 2), "1280-dark": (3, 3)}
 """How many pictures of a view stand on one sheet, side by side and one below the other."""
 
 
+NAMED_BY_ROLE = {"banner", "main", "contentinfo", "form", "list", "listitem", "row", "table"}
+"""Roles that a screen reader announces without a name."""
+
+
 @dataclass
 class ScreenshotTaker:
     """Takes pictures of pages, whole, into a folder."""
@@ -40,6 +44,14 @@ class ScreenshotTaker:
             self.inspector.set_viewport(width=width, height=800)
             self.inspector.set_media_features(**features)
             self.take(f"{name}-{view}")
+
+    def write_accessibility_tree(self, address, name):
+        """Write what a screen reader is told: role and name of each thing on a page, line by line."""
+        self.inspector.driver.get(address)
+        # The text of a line repeats that of the paragraph
+        tree = [each for each in self.inspector.accessibility_tree() if each[0] != "InlineTextBox"]
+        tree = [(role, called) for role, called in tree if called or role in NAMED_BY_ROLE]
+        (self.folder / f"{name}-tree.txt").write_text("".join(f"{role}: {called}\n" for role, called in tree))
 
     def take_printed(self, address, name):
         """Take a page as it is printed, on A4."""
