@@ -48,9 +48,7 @@ class ScreenshotTaker:
     def write_accessibility_tree(self, address, name):
         """Write what a screen reader is told: role and name of each thing on a page, line by line."""
         self.inspector.driver.get(address)
-        # The text of a line repeats that of the paragraph
-        tree = [each for each in self.inspector.accessibility_tree() if each[0] != "InlineTextBox"]
-        tree = [(role, called) for role, called in tree if called or role in NAMED_BY_ROLE]
+        tree = [each for each in self.inspector.accessibility_tree() if each[1] or each[0] in NAMED_BY_ROLE]
         (self.folder / f"{name}-tree.txt").write_text("".join(f"{role}: {called}\n" for role, called in tree))
 
     def take_printed(self, address, name):
