@@ -332,9 +332,9 @@ def tables(text):
     return [
         {
             re.sub(r"<.*?>", "", head): cells(row)
-            for head, row in re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', table, re.DOTALL)
+            for head, row in re.findall(r'<th scope="row".*?>(.*?)</th>(.*?)</tr>', table, re.DOTALL)
         }
-        for table in re.findall(r"<tbody>(.*?)</tbody>", text, re.DOTALL)
+        for table in re.findall(r"<tbody.*?>(.*?)</tbody>", text, re.DOTALL)
     ]
 
 
