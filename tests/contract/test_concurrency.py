@@ -234,6 +234,7 @@ class ProxyVisitor:
     def __init__(self, address, account):
         self.address = address.removeprefix("http://")
         self.headers = {PROOF_HEADER: PROOF, "Shib-Identity-Provider": quote(UNIVERSITY_IDP, safe=""), "eppn": account}
+        self.cookies = {}
 
     def ask(self, method, path, form=None):
         """Send a request on a connection of its own, and give status, address and page."""
@@ -241,9 +242,10 @@ class ProxyVisitor:
             kind = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
             wire.request(method, path, urlencode(form) if form else None, {**self.headers, **kind})
             answer = wire.getresponse()
-            cookies = [value.partition(";")[0] for value in answer.headers.get_all("Set-Cookie", [])]
-            if cookies:
-                self.headers["Cookie"] = "; ".join(cookies)
+            set_now = [value.partition(";")[0] for value in answer.headers.get_all("Set-Cookie", [])]
+            self.cookies.update(dict(each.split("=", 1) for each in set_now))
+            if self.cookies:
+                self.headers["Cookie"] = "; ".join("=".join(each) for each in self.cookies.items())
             return answer.status, answer.headers["Location"], answer.read().decode()
 
     def start(self):

@@ -126,7 +126,7 @@ def test_what_the_readme_names_is_handed_out_and_what_cannot_be_missing_is_said(
         assert bool(others) is person.startswith("attribute:")
         for other in others:
             assert f'.*"{other}"\' $IDP_HOME/conf/attribute-resolver*.xml' in page
-            assert "WHOLE resolver would not load" in re.sub(r"\s+", " ", page)
+            assert "WHOLE resolver does not load" in re.sub(r"\s+", " ", page)
         script = "<Script>" in files[RESOLVER_FILE]
         assert script is (source == SourceKind.HTTP)
         assert ("WHOLE attribute resolver does not load" in re.sub(r"\s+", " ", page)) is script, version

@@ -322,7 +322,9 @@ def test_the_directory_is_read_as_the_transfer_writes_it(tmp_path, change, words
 
     assert all(line in files[RESOLVER_FILE] for line in lines)
     # Exported under a name of its own, it would be another attribute
-    assert ("The short way" in files["README.txt"]) is ("attribute" not in change)
+    assert ("If your resolver already has a DataConnector for this directory" in files["README.txt"]) is (
+        "attribute" not in change
+    )
     assert ("trustFile" in files[RESOLVER_FILE]) == any("trustFile" in line for line in lines)
     assert not [path for path in files if path.startswith("credentials/") or path.endswith("beans.xml")]
 

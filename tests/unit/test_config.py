@@ -434,7 +434,7 @@ def test_no_organisation_is_a_problem(tmp_path):
     found = problem(path)
 
     assert found.text == "names a directory without files of organisations"
-    assert "<id>.toml" in found.fix
+    assert "orcid-connect organisation add" in found.fix
 
 
 # Listeners
